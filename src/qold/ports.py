@@ -1,0 +1,326 @@
+"""What Qold needs from the outside, one Protocol per port, and the two ways a port may fail.
+
+Every port has an embedded adapter and a distributed one under one contract suite
+(`tests/contract/`). An adapter raises nothing but the two errors below:
+
+    PortError
+    ├── Rejected      this input will never work        -> dead letter, acknowledge
+    └── Unavailable   the other side is away or full    -> fail, replay with back-off
+
+Batch methods return what was refused, each with its reason, and raise only `Unavailable`,
+so that one bad row never holds up its neighbours.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+
+class PortError(Exception):
+    """Base of what a port may raise."""
+
+
+class Rejected(PortError):
+    """This input will never be accepted; `reason` is a short stable word for counters."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Unavailable(PortError):
+    """The other side is away, slow or full; the same call may work later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One row of a batch that will never be accepted: its position in the batch, and why."""
+
+    index: int
+    reason: str
+
+
+class Record(NamedTuple):
+    """One record of a log partition; offsets rise by at least one, in order of append."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+    appended_at_ms: int
+
+
+class MessageLog(Protocol):
+    """A partitioned, durable log; records of one key keep their order."""
+
+    def append(self, topic: str, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Append (key, value) pairs in order; they are durable when it returns.
+
+        Raises `Rejected("unknown-topic")` for a topic that was not created, `Unavailable` otherwise.
+        """
+        ...
+
+    def create_topics(self, partitions: Mapping[str, int]) -> None:
+        """Create the topics that are missing; an existing one keeps its partitions."""
+        ...
+
+    def topics(self) -> Mapping[str, int]:
+        """Every topic and its number of partitions."""
+        ...
+
+    def partition_count(self, topic: str) -> int:
+        """Partitions of a topic; raises `Rejected("unknown-topic")`."""
+        ...
+
+    def offsets(self, topic: str) -> Mapping[int, "PartitionOffsets"]:
+        """First retained offset and next offset of every partition."""
+        ...
+
+    def committed(self, consumer: str, topic: str) -> Mapping[int, int]:
+        """Offset to read next, for the partitions where the consumer has committed one."""
+        ...
+
+    def reader(
+        self,
+        consumer: str,
+        topic: str,
+        partitions: Collection[int],
+        *,
+        start: Literal["earliest", "latest"] = "earliest",
+    ) -> "LogReader":
+        """Read partitions from the committed offset, or from `start` where there is none."""
+        ...
+
+    def ping(self) -> None:
+        """Return when the log answers; raises `Unavailable`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOffsets:
+    """`first` is the oldest retained offset, `next` the one the next append gets."""
+
+    first: int
+    next: int
+
+
+class LogReader(Protocol):
+    """Reads assigned partitions; committing is the caller's decision."""
+
+    def poll(
+        self, partitions: Collection[int], *, max_records: int, max_bytes: int, wait_ms: int
+    ) -> list[Record]:
+        """The next records of ONE of the partitions, in offset order, at least one if there is any.
+
+        Takes turns between partitions. Waits up to `wait_ms` when there is nothing; may return [].
+        A position that retention has passed continues at the oldest retained record, and is logged.
+        """
+        ...
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        """Remember the offset to read next per partition; never moves back. Durable on return."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registered device (source T5.5); `auth` is a keyed digest or a bcrypt hash."""
+
+    id: int
+    auth: str
+    active: bool
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A registered gateway (source T5.6) with its state (inventory A9)."""
+
+    id: int
+    auth: str
+    active: bool
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+Resource = Literal["device", "gateway"]
+
+
+class Registry(Protocol):
+    """Who may speak (source 5.4.1.9). Ids count from 1 and are never used twice."""
+
+    def allocate(self, resource: Resource, count: int) -> range:
+        """Take `count` fresh consecutive ids; two callers never get the same one."""
+        ...
+
+    def put_devices(self, devices: Iterable[Device]) -> None:
+        """Insert or replace whole rows."""
+        ...
+
+    def put_gateways(self, gateways: Iterable[Gateway]) -> None: ...
+
+    def devices(self, ids: Collection[int]) -> Mapping[int, Device]:
+        """The known ones of `ids`; an unknown id is absent."""
+        ...
+
+    def gateways(self, ids: Collection[int]) -> Mapping[int, Gateway]: ...
+
+    def list_devices(self, *, after_id: int = 0, limit: int = 1000) -> list[Device]:
+        """One page in order of id, starting behind `after_id`."""
+        ...
+
+    def list_gateways(self, *, after_id: int = 0, limit: int = 1000) -> list[Gateway]: ...
+
+    def delete_device(self, device_id: int) -> bool:
+        """True when it was there; its id is never given again."""
+        ...
+
+    def delete_gateway(self, gateway_id: int) -> bool: ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One authenticated reading as it was accepted (source T5.3).
+
+    `message` is the reading record's JSON without credentials, `origin` its place in the log of
+    reports. (device_id, measured_at_ms, fingerprint) is the natural key: the adapter forms the
+    version-1 UUID from the last two, so that a replay rewrites the same row.
+    """
+
+    device_id: int
+    measured_at_ms: int
+    fingerprint: int
+    message: str
+    origin: str
+
+
+class RawStore(Protocol):
+    """Raw messages, sorted per device by time of measurement; rewriting changes nothing."""
+
+    def write(self, rows: Sequence[RawRow]) -> list[Refused]: ...
+
+    def read(self, device_id: int, from_ms: int, to_ms: int) -> Iterable[RawRow]:
+        """Rows with from_ms <= measured_at_ms < to_ms, in order of (measured_at_ms, fingerprint)."""
+        ...
+
+    def count(self) -> int:
+        """All rows; for ledgers, not for hot paths."""
+        ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Metric = Literal["Temperature", "Battery"]
+METRICS: tuple[Metric, ...] = ("Temperature", "Battery")
+
+
+class Point(NamedTuple):
+    """One value of a metric (source T5.2): Temperature in °C (double), Battery in % (long)."""
+
+    device_id: int
+    measured_at_ms: int
+    value: float | int
+
+
+Aggregator = Literal["avg", "min", "max", "sum", "count", "first", "last"]
+
+
+class ReadingStore(Protocol):
+    """Time series; one value per device, metric and millisecond, the last write wins."""
+
+    def write(self, metric: Metric, points: Sequence[Point]) -> list[Refused]:
+        """Store points; NaN, infinities, strings and booleans are refused."""
+        ...
+
+    def query(self, metric: Metric, device_id: int, from_ms: int, to_ms: int) -> list[Point]:
+        """Points with from_ms <= measured_at_ms < to_ms, in order of time."""
+        ...
+
+    def aggregate(
+        self,
+        metric: Metric,
+        device_id: int,
+        from_ms: int,
+        to_ms: int,
+        *,
+        bucket_ms: int,
+        aggregator: Aggregator,
+    ) -> list[Point]:
+        """One value per bucket that has points; a bucket starts at a multiple of `bucket_ms`."""
+        ...
+
+    def count(self, metric: Metric) -> int: ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """Replace the state of `key` if it still has `version` (0: if it is absent)."""
+
+    key: str
+    version: int
+    value: str
+    expires_at_ms: int | None = None
+
+
+class StoredState(NamedTuple):
+    """A state and the version to hand back with the next change (1 or more)."""
+
+    version: int
+    value: str
+
+
+class StateStore(Protocol):
+    """Working state per device that survives a restart."""
+
+    def load(self, keys: Collection[str], *, now_ms: int) -> Mapping[str, StoredState]:
+        """The states that exist; an expired or unknown key is absent."""
+        ...
+
+    def save(self, changes: Sequence[StateChange], *, now_ms: int) -> list[str]:
+        """Compare and set each change; returns the keys whose version did not match."""
+        ...
+
+    def delete(self, keys: Collection[str]) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LastSeen(Protocol):
+    """When each watched device was last heard (milliseconds UTC of the measurement)."""
+
+    def enrol(self, seen_at_ms: Mapping[int, int]) -> None:
+        """Watch devices from these times; one that is watched already keeps its own time."""
+        ...
+
+    def touch(self, seen_at_ms: Mapping[int, int]) -> Mapping[int, int | None]:
+        """Raise the times (the later one stays); returns what each was before, None if unwatched."""
+        ...
+
+    def retire(self, device_ids: Collection[int]) -> None: ...
+
+    def get(self, device_ids: Collection[int]) -> Mapping[int, int]: ...
+
+    def overdue(self, before_ms: int, *, after_id: int = 0, limit: int = 1000) -> list[int]:
+        """Watched devices not heard since `before_ms` (exclusive), one page in order of id."""
+        ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
