@@ -1,0 +1,75 @@
+"""What Device bolt and Gateway bolt share: a cache of the registry that follows `config`."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from qold import wiring
+from qold.component import QoldBolt
+from qold.domain.credentials import Credential, CredentialCache, Kind
+from qold.keyring import load_keys
+from qold.ports import Device, Gateway, Registry
+from qold.records import decode_config_change
+from qold.rows import LogRow, unpacker
+
+_log_rows = unpacker(LogRow)
+
+
+class CredentialBolt(QoldBolt):
+    """Input is a tuple to `judge`, or one of `config` records; a subclass names its kind."""
+
+    kind: ClassVar[Kind]
+
+    outputs = ["message_id", "attempt", "device_shard", "rows"]
+
+    def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+        self.cache: CredentialCache | None = None
+        self.registry: Registry | None = None
+
+    def handle(self, tup: Any) -> None:
+        if "records" in getattr(tup.values, "_fields", ()):
+            self._follow(tup.values.records)
+        else:
+            values = tup.values
+            rows = self.judge(values.rows)
+            self.emit([values.message_id, values.attempt, values.device_shard, rows])
+
+    def judge(self, rows: str) -> str:
+        """The packed rows with a verdict each."""
+        raise NotImplementedError
+
+    def look_up(
+        self, registry: Registry, identities: Collection[int]
+    ) -> Mapping[int, Device] | Mapping[int, Gateway]:
+        """The registry's rows of this kind."""
+        raise NotImplementedError
+
+    def loaded(self, identities: Collection[int]) -> CredentialCache:
+        """The cache, after one registry read for all unknown ids; raises `Unavailable`."""
+        if self.cache is None:
+            self.cache = CredentialCache(
+                self.kind, load_keys(self.settings.secrets_dir), wiring.bcrypt_verifier()
+            )
+        now_ms = self.clock.monotonic_ms()
+        missing = self.cache.missing(identities, now_ms=now_ms)
+        if missing:
+            if self.registry is None:
+                self.registry = wiring.registry(self.settings, self.clock)
+            found = self.look_up(self.registry, missing)
+            self.counters["registry_reads"] += 1
+            credentials = {
+                identity: Credential(row.auth, row.active) for identity, row in found.items()
+            }
+            self.cache.load(missing, credentials, now_ms=now_ms)
+        return self.cache
+
+    def _follow(self, records: str) -> None:
+        for row in _log_rows(records):
+            try:
+                change = decode_config_change(row.value)
+            except msgspec.DecodeError:
+                self.counters["config_unreadable"] += 1
+                continue
+            if self.cache is not None and change.resource == self.kind:
+                self.cache.forget(change.id)

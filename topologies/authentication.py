@@ -1,0 +1,37 @@
+"""reports -> readings, refusals -> reports.rejected (source 7.3.2)."""
+
+from streamparse import Grouping, Topology
+
+from bolts.device_bolt import DeviceBolt
+from bolts.gateway_bolt import GatewayBolt
+from bolts.join_bolt import JoinBolt
+from bolts.kafka_bolt import KafkaBolt
+from bolts.report_bolt import ReportBolt
+from qold.topology_config import EVERY_SECOND, ORDERED, log_source
+from spouts.log import LogSpout
+
+BY_DEVICE = Grouping.fields("device_shard")
+
+
+class Authentication(Topology):
+    config = ORDERED
+
+    reports = LogSpout.spec(config=log_source("reports_topic", ordered=True))
+    config_changes = LogSpout.spec(config=log_source("config_topic", start="latest"))
+    report_bolt = ReportBolt.spec(inputs=[reports])
+    device_bolt = DeviceBolt.spec(
+        inputs={report_bolt["devices"]: BY_DEVICE, config_changes: Grouping.ALL}
+    )
+    gateway_bolt = GatewayBolt.spec(
+        inputs={report_bolt["gateways"]: BY_DEVICE, config_changes: Grouping.ALL}
+    )
+    join_bolt = JoinBolt.spec(
+        inputs={device_bolt: BY_DEVICE, gateway_bolt: BY_DEVICE}, config=EVERY_SECOND
+    )
+    kafka_bolt = KafkaBolt.spec(
+        inputs={
+            join_bolt["readings"]: BY_DEVICE,
+            join_bolt["rejected"]: BY_DEVICE,
+            report_bolt["rejected"]: BY_DEVICE,
+        }
+    )
