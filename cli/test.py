@@ -1,0 +1,64 @@
+"""`./qold test`: every test group this machine can run."""
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from cli.console import stderr
+from cli.errors import FAILED, USAGE, Failure
+from cli.options import json_option
+from local.test_groups import GROUPS, GroupResult, run_group
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[GROUP]…")
+@click.option("--list", "only_list", is_flag=True, help="List the groups and run nothing.")
+@click.option("--jobs", default=2, show_default=True, help="Groups at a time.")
+@json_option
+def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -> int:
+    """Run the test groups (all of them, or those named) and say what was left out.
+
+    With CI=true nothing may be left out: a skipped test fails its group.
+    """
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown:
+        raise Failure(
+            f"no group {', '.join(unknown)}; there is: {', '.join(GROUPS)}", exit_code=USAGE
+        )
+    chosen = {name: group for name, group in GROUPS.items() if not names or name in names}
+    if only_list:
+        for name, group in chosen.items():
+            click.echo(f"{name:12} {group.meaning}")
+        return 0
+    is_strict = os.environ.get("CI") == "true"
+    started = time.monotonic()
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        running = [pool.submit(run_group, name, group) for name, group in chosen.items()]
+        results = [_told(future.result(), is_strict) for future in running]
+    passed, failed, skipped = (
+        sum(getattr(result, count) for result in results)
+        for count in ("passed", "failed", "skipped")
+    )
+    has_failed = any(not result.is_good(is_strict) for result in results)
+    if as_json:
+        click.echo(json.dumps({result.name: result.as_dict() for result in results}))
+    stderr.print(f"{time.monotonic() - started:.0f} s", highlight=False)
+    click.echo(f"{passed} passed, {failed} failed, {skipped} skipped", err=as_json)
+    return FAILED if has_failed else 0
+
+
+def _told(result: GroupResult, is_strict: bool) -> GroupResult:
+    verdict = "[green]ok[/]" if result.is_good(is_strict) else "[red]FAILED[/]"
+    stderr.print(
+        f"{result.name:12} {verdict}  {result.passed} passed, {result.failed} failed,"
+        f" {result.skipped} skipped, {result.seconds:.0f} s",
+        highlight=False,
+    )
+    for reason in result.left_out:
+        stderr.print(f"             left out: {reason}", markup=False, highlight=False)
+    if not result.is_good(is_strict):
+        stderr.print(result.output, markup=False, highlight=False)
+    return result

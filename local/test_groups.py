@@ -1,0 +1,116 @@
+"""The test groups of this repository, and how one is run."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that must exit 0, then the tests of some paths."""
+
+    meaning: str
+    paths: tuple[str, ...]
+    checks: tuple[tuple[str, ...], ...] = ()
+
+
+GROUPS = {
+    "repository": Group(
+        "format, lint, types and the rules of the house",
+        ("tests/test_repository.py", "tests/test_traceability.py"),
+        (
+            ("ruff", "format", "--check", "--quiet", "."),
+            ("ruff", "check", "--quiet", "."),
+            ("mypy", "--no-error-summary"),
+        ),
+    ),
+    "unit": Group("decisions and parts, without sockets", ("tests/unit",)),
+    "contract": Group("every adapter under its port's suite", ("tests/contract",)),
+    "topology": Group(
+        "topologies in one process, components as Storm starts them", ("tests/topology",)
+    ),
+    "e2e": Group("the commands, with real processes", ("tests/e2e",)),
+    "faults": Group("kill -9 at random moments, a ledger after each", ("tests/faults",)),
+}
+
+
+@dataclass(slots=True)
+class GroupResult:
+    """What came of a group."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)
+    output: str = ""
+
+    def is_good(self, is_strict: bool) -> bool:
+        """No failure, at least one test, and nothing skipped where that is not allowed."""
+        return self.failed == 0 and self.passed > 0 and not (is_strict and self.skipped)
+
+    def as_dict(self) -> dict[str, object]:
+        """The counts, for `--json`."""
+        return {
+            "passed": self.passed,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "seconds": round(self.seconds, 1),
+            "left_out": self.left_out,
+        }
+
+
+def run_group(name: str, group: Group) -> GroupResult:
+    """Run a group's checks and tests in processes of their own."""
+    result = GroupResult(name)
+    started = time.monotonic()
+    for check in group.checks:
+        done = _run([sys.executable, "-m", *check])
+        if done.returncode == 0:
+            result.passed += 1
+        else:
+            result.failed += 1
+            result.output += f"$ {' '.join(check)}\n{done.stdout}"
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        done = _run([sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *group.paths])
+        result.output += done.stdout
+        if report.exists():
+            _count(report, result)
+        if done.returncode != 0 and result.failed == 0:
+            result.failed = 1
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": f"{ROOT}/src:{ROOT}"},
+    )
+
+
+def _count(report: Path, result: GroupResult) -> None:
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314  # our own pytest wrote it
+        skip = case.find("skipped")
+        if skip is not None:
+            result.skipped += 1
+            result.left_out.append(f"{case.get('name')}: {skip.get('message')}")
+        elif case.find("failure") is not None or case.find("error") is not None:
+            result.failed += 1
+        else:
+            result.passed += 1
