@@ -34,8 +34,8 @@ MAX_BATTERY = 0xFE
 FLAG_DOOR = 0x01
 FLAG_DEFROST = 0x02
 
-_SENSOR_FAULT = -0x8000
-_BATTERY_UNKNOWN = 0xFF
+SENSOR_FAULT = -0x8000
+BATTERY_UNKNOWN = 0xFF
 
 _BATCH_HEAD = struct.Struct(">BBIQHB")
 _ITEM = struct.Struct(">HhBB")
@@ -117,11 +117,11 @@ class Item:
         _check("flags", self.flags, 0, 0xFF)
         temperature, battery = self.temperature_centi, self.battery
         if temperature is None:
-            temperature = _SENSOR_FAULT
+            temperature = SENSOR_FAULT
         else:
             _check("temperature", temperature, -MAX_TEMPERATURE_CENTI, MAX_TEMPERATURE_CENTI)
         if battery is None:
-            battery = _BATTERY_UNKNOWN
+            battery = BATTERY_UNKNOWN
         else:
             _check("battery", battery, 0, MAX_BATTERY)
         return _ITEM.pack(self.age_s, temperature, battery, self.flags)
@@ -166,8 +166,8 @@ class Frame:
         items = tuple(
             Item(
                 age_s,
-                None if temperature == _SENSOR_FAULT else temperature,
-                None if battery == _BATTERY_UNKNOWN else battery,
+                None if temperature == SENSOR_FAULT else temperature,
+                None if battery == BATTERY_UNKNOWN else battery,
                 flags,
             )
             for age_s, temperature, battery, flags in _ITEM.iter_unpack(body)

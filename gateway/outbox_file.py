@@ -1,0 +1,148 @@
+"""Opening the outbox file: checked, at the right version, or moved aside and begun anew."""
+
+import contextlib
+import fcntl
+import logging
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from peewee import SqliteDatabase
+
+VERSION = 1
+BUSY_TIMEOUT_S = 5
+PAGE_BYTES = 4096
+# Beyond the size limit, so that deleting and telling staff still work when the outbox is full.
+RESERVE_BYTES = 2 * 2**20
+
+_SCHEMA = Path(__file__).parent / "schema" / f"outbox-{VERSION}.sql"
+_SALVAGE_ROWS = 1000
+_FROM_THE_FRONT = (
+    "SELECT id, timestamp, message, topic FROM Messages"
+    " WHERE typeof(message) = 'text' AND typeof(topic) = 'text' ORDER BY id"
+)
+
+log = logging.getLogger(__name__)
+
+
+class OutboxUnavailable(Exception):
+    """The file cannot be used now: no space, locked, unreadable. Later it may."""
+
+
+class NewerOutbox(Exception):
+    """The file was written by a newer version of this software."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A corrupt file was moved to `path`; `salvaged` of its messages are in the new one."""
+
+    path: Path
+    problem: str
+    salvaged: int
+
+
+def open_file(
+    path: Path, *, max_bytes: int, wall_ms: int
+) -> tuple[SqliteDatabase, Quarantine | None]:
+    """A connected database at the current version; raises OutboxUnavailable or NewerOutbox."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(path):
+            problem = _problem(path)
+            aside = None if problem is None else _move_aside(path, wall_ms)
+            database = _connect(path, max_bytes)
+            salvaged = 0 if aside is None else _salvage(aside, database)
+    except (sqlite3.Error, OSError) as exc:
+        raise OutboxUnavailable(f"{path}: {exc}") from exc
+    if aside is None or problem is None:
+        return database, None
+    log.error("path=%s corrupt: %s; moved to %s, salvaged=%s", path, problem, aside, salvaged)
+    return database, Quarantine(aside, problem, salvaged)
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """`input` and `output` start together; one of them looks and mends, then the other looks."""
+    with open(f"{path}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _problem(path: Path) -> str | None:
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            # Not integrity_check: minutes on a memory card, for an index that can be rebuilt.
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as exc:
+            return str(exc)
+    if verdict != "ok":
+        return str(verdict)
+    if version > VERSION:
+        raise NewerOutbox(f"{path}: version {version}, this software knows {VERSION}")
+    return "tables without a version" if version == 0 and tables else None
+
+
+def _move_aside(path: Path, wall_ms: int) -> Path:
+    stamp = datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    for suffix in ("-wal", "-shm", ""):
+        source = Path(f"{path}{suffix}")
+        if source.exists():
+            source.rename(f"{aside}{suffix}")
+    return aside
+
+
+def _connect(path: Path, max_bytes: int) -> SqliteDatabase:
+    database = SqliteDatabase(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        pragmas={
+            "journal_mode": "wal",
+            "synchronous": "full",
+            "journal_size_limit": 4 * 2**20,
+            "max_page_count": (max_bytes + RESERVE_BYTES) // PAGE_BYTES,
+        },
+    )
+    database.connect()
+    connection = database.connection()
+    # A damaged text must not stop the rows behind it.
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    if database.pragma("user_version") == 0:
+        schema = _SCHEMA.read_text("utf-8")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {VERSION}; COMMIT"
+        )
+    return database
+
+
+def _salvage(aside: Path, database: SqliteDatabase) -> int:
+    """Copy what can still be read, from both ends towards the damage."""
+    into = database.connection()
+    with contextlib.closing(sqlite3.connect(aside, timeout=BUSY_TIMEOUT_S)) as source:
+        for statement in (_FROM_THE_FRONT, _FROM_THE_FRONT + " DESC"):
+            with contextlib.suppress(sqlite3.DatabaseError):
+                cursor = source.execute(statement)
+                while rows := _fetch(cursor):
+                    into.executemany("INSERT OR IGNORE INTO Messages VALUES (?, ?, ?, ?)", rows)
+    (count,) = into.execute("SELECT count(*) FROM Messages").fetchone()
+    return int(count)
+
+
+def _fetch(cursor: sqlite3.Cursor) -> list[tuple[int, int, str, str]]:
+    rows: list[tuple[int, int, str, str]] = []
+    with contextlib.suppress(sqlite3.DatabaseError):
+        rows.extend(row for row, _ in zip(cursor, range(_SALVAGE_ROWS), strict=False))
+    return rows

@@ -1,0 +1,105 @@
+"""The embedded log: rows into its file, whose format is the contract (docs/wire-format.md)."""
+
+import contextlib
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.output.uplink import UplinkUnavailable
+
+VERSION = 1
+PARTITIONS = 4
+_BUSY_TIMEOUT_S = 5
+_TOPIC_SHIFT, _PARTITION_SHIFT = 48, 40
+
+
+class SqliteUplink:
+    """Appends to a log file on this machine; it does not make one."""
+
+    def __init__(self, path: str | Path, clock: Clock) -> None:
+        self._path = Path(path)
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+
+    def publish(self, topic: str, values: Sequence[bytes], *, key: str) -> int:
+        if not values:
+            return 0
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._append(connection, topic, values, key)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self.close()
+            raise UplinkUnavailable(f"{self._path}: {exc}") from exc
+        return len(values)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        if not self._path.is_file():
+            raise UplinkUnavailable(f"{self._path}: no log there; `./qold up` makes it")
+        # mode=rw: a file deleted in between is not made again without its schema.
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(connection.close)
+            connection.execute("PRAGMA synchronous=FULL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
+                raise UplinkUnavailable(
+                    f"{self._path}: version {version} of the log, this software writes {VERSION};"
+                    " `./qold up` makes or upgrades it"
+                )
+            undo.pop_all()
+        self._connection = connection
+        return connection
+
+    def _append(
+        self, connection: sqlite3.Connection, topic: str, values: Sequence[bytes], key: str
+    ) -> None:
+        number, partitions = _topic(connection, topic)
+        partition = zlib.crc32(key.encode()) % partitions
+        (offset,) = connection.execute(
+            "SELECT next_offset FROM heads WHERE topic_number = ? AND partition = ?",
+            (number, partition),
+        ).fetchone()
+        first_id = number << _TOPIC_SHIFT | partition << _PARTITION_SHIFT | offset
+        now_ms = self._clock.wall_ms()
+        connection.executemany(
+            "INSERT INTO records (id, key, value, appended_at_ms) VALUES (?, ?, ?, ?)",
+            [(first_id + index, key, value, now_ms) for index, value in enumerate(values)],
+        )
+        connection.execute(
+            "UPDATE heads SET next_offset = ? WHERE topic_number = ? AND partition = ?",
+            (offset + len(values), number, partition),
+        )
+
+
+def _topic(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
+    row = connection.execute(
+        "SELECT number, partitions FROM topics WHERE topic = ?", (topic,)
+    ).fetchone()
+    if row is not None:
+        return int(row[0]), int(row[1])
+    (number,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM topics").fetchone()
+    connection.execute("INSERT INTO topics VALUES (?, ?, ?)", (topic, number, PARTITIONS))
+    connection.executemany(
+        "INSERT INTO heads VALUES (?, ?, 0, 0)", [(number, p) for p in range(PARTITIONS)]
+    )
+    return number, PARTITIONS

@@ -1,0 +1,45 @@
+"""One small JSON file per component, replaced every second."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import Clock
+
+EVERY_MS = 1_000
+
+log = logging.getLogger(__name__)
+
+
+class StatusFile:
+    """Writes `<folder>/<component>.json`; without a folder nothing is written."""
+
+    def __init__(self, folder: Path | None, component: str, clock: Clock) -> None:
+        self._path = None if folder is None else folder / f"{component}.json"
+        self._component = component
+        self._clock = clock
+        self._next_ms = clock.monotonic_ms()
+        self._started_at_ms = clock.wall_ms()
+
+    def write_when_due(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Write `facts()` when a second has passed; a failure is logged, never raised."""
+        if self._path is None or self._clock.monotonic_ms() < self._next_ms:
+            return
+        self._next_ms = self._clock.monotonic_ms() + EVERY_MS
+        status = {
+            "component": self._component,
+            "pid": os.getpid(),
+            "started_at_ms": self._started_at_ms,
+            "written_at_ms": self._clock.wall_ms(),
+            **facts(),
+        }
+        partial = self._path.with_suffix(".json.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(status), "utf-8")
+            partial.replace(self._path)
+        except OSError as exc:
+            log.warning("path=%s status not written: %s", self._path, exc)
