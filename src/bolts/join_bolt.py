@@ -75,6 +75,7 @@ class JoinBolt(QoldBolt):
             self._decide(batch, verdicts[batch.offset], source, readings, rejected)
         device_shard = device_half.values.device_shard
         anchors = [one, other]
+        self.counters["authenticated"] += len(readings)
         if readings:
             self.emit([device_shard, pack(readings)], stream="readings", anchors=anchors)
         if rejected:
@@ -112,7 +113,6 @@ class JoinBolt(QoldBolt):
                     f"{report}:{claimed.index}",
                 )
                 readings.append(Entry(key, encode(record)))
-        self.counters["authenticated"] += len(readings)
 
 
 def _reading(claimed: ClaimedReading) -> Reading:
