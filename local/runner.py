@@ -13,6 +13,7 @@ DEFAULT_TIMEOUT_S = 30
 IDLE_WAIT_S = 0.005
 SLICE = 256
 STOP_SLICES = 100
+QUIET_STEPS = 16
 COUNTERS = ("emitted", "acked", "failed", "executed", "timed_out")
 
 
@@ -52,6 +53,7 @@ class LocalTopology:
         self.name = name
         self._clock = clock
         self._death: TopologyDied | None = None
+        self._steps = 0
         merged = topology_conf(topology_class, name, conf)
         self._tasks = build_tasks(topology_class, conf=merged, clock=clock, environment=environment)
         self._spouts = [task for task in self._tasks if isinstance(task, SpoutTask)]
@@ -73,11 +75,16 @@ class LocalTopology:
         has_worked |= self._drain(SLICE)
         if self._collector.queue:  # as Storm's back-pressure: nothing new while there is a backlog
             return True
+        self._steps += 1
         for spout in self._spouts:
-            if not spout.max_pending or spout.pending < spout.max_pending:
-                emitted = spout.emitted
-                self._execute(spout, {"command": "next"})
-                has_worked |= spout.emitted != emitted
+            if spout.max_pending and spout.pending >= spout.max_pending:
+                continue
+            if spout.is_quiet and has_worked and self._steps % QUIET_STEPS:
+                continue  # its poll may block, which holds up the others only in one process
+            emitted = spout.emitted
+            self._execute(spout, {"command": "next"})
+            spout.is_quiet = spout.emitted == emitted
+            has_worked |= not spout.is_quiet
         return has_worked
 
     def run(self, stop: Callable[[], bool], wait: Callable[[], None] = pause) -> None:
@@ -180,7 +187,7 @@ class LocalTopology:
     def _survives(self, task: Task, exc: Exception) -> bool:
         """Report and fail the current tuples as pystorm's own loop does."""
         component = task.component
-        component.logger.error("topology=%s task=%d crashed", self.name, task.number, exc_info=exc)
+        component.logger.error("topology=%s task=%d crashed: %r", self.name, task.number, exc)
         try:
             component._handle_run_exception(exc)
         except Exception:

@@ -46,10 +46,11 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class SpoutTask(Task):
-    """`pending` are its tuples in flight; `max_pending` 0 is no limit."""
+    """`pending` are its tuples in flight; `max_pending` 0 is no limit; quiet had nothing to emit."""
 
     pending: int = 0
     max_pending: int = 0
+    is_quiet: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -738,6 +738,30 @@ def test_log_commands_go_to_python_logging(caplog):
 # -- running and stopping
 
 
+def test_a_quiet_spout_is_asked_seldom_while_another_works():
+    """It may block in its poll; it is asked before the runner is idle, and soon anyway."""
+
+    class QuietSpout(NumberSpout):
+        asked = 0
+
+        def next_tuple(self):
+            self.asked += 1
+
+    class T(Topology):
+        quiet = QuietSpout.spec()
+        source = NumberSpout.spec()
+        bolt = SeeBolt.spec(inputs=[quiet, source])
+
+    topology, _ = start(T, **{"test.count": 160})
+    (quiet,) = topology.components("quiet")
+    topology.run_until_idle()
+    assert len(numbers_of(topology)[0]) == 160
+    assert 10 <= quiet.asked <= 15
+    asked = quiet.asked
+    topology.step()
+    assert quiet.asked == asked + 1
+
+
 def test_an_idle_runner_waits_and_a_busy_one_does_not():
     topology, _ = start(one_bolt(SeeBolt), **{"test.count": 3})
     source, waits = topology.components("source")[0], []
