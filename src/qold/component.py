@@ -66,7 +66,7 @@ class _Component:
         serializer: str = "json",
     ) -> None:
         """Streams default to Storm's pipe; pystorm's debugger on SIGUSR1 stays off (it listens)."""
-        super().__init__(  # streamparse's class comes next in the order
+        super().__init__(  # type: ignore[call-arg]  # streamparse's class is next in the order
             input_stream=sys.stdin if input_stream is None else input_stream,
             output_stream=claim_stdout() if output_stream is None else output_stream,
             rdb_signal=rdb_signal,
@@ -88,7 +88,7 @@ class _Component:
         """Send to Storm; raises TypeError or ValueError for an emit that Storm would not carry."""
         if message.get("command") == "emit":
             check_values(message["tuple"])
-        super().send_message(message)
+        super().send_message(message)  # type: ignore[misc]  # likewise
 
 
 class QoldSpout(_Component, Spout):

@@ -56,7 +56,7 @@ class Settings:
     shards: int = _setting(4, "device shards a tuple is split into; 0 groups by device id")
     poll_records: int = _setting(500, "records per spout tuple at most", least=1)
     poll_bytes: int = _setting(256 * 1024, "bytes per spout tuple at most", least=1)
-    poll_wait_ms: int = _setting(50, "a spout waits so long when nothing is in flight", least=1)
+    poll_wait_ms: int = _setting(50, "a spout waits so long when nothing is in flight")
     partition_in_flight: int = _setting(
         16, "spout tuples in flight per partition where order does not matter", least=1
     )

@@ -1,0 +1,31 @@
+"""Finding topology classes as streamparse does: the first Topology in `topologies/<name>.py`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from streamparse import Topology
+
+FOLDER = Path(__file__).resolve().parent.parent / "topologies"
+
+
+def topology_names() -> list[str]:
+    """Every topology of this checkout, in order of name."""
+    return sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def load_topology(name: str) -> Any:
+    """The Topology class of a name; raises KeyError for one that is not there."""
+    if name not in topology_names():
+        raise KeyError(name)
+    # Loaded by path: a topology's name may be that of an installed package.
+    spec = importlib.util.spec_from_file_location(f"topologies.{name}", FOLDER / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise KeyError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Topology) and value is not Topology
+    )
