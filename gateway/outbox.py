@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from peewee import (
     Model,
     OperationalError,
     SqliteDatabase,
+    chunked,
 )
 
 from gateway import memory
@@ -24,6 +26,7 @@ from gateway.settings import GatewaySettings, Policy
 # Retransmissions come within seconds, so a full outbox gives the rest of the memory away first.
 MEMORY_WHEN_FULL_S = 600
 _DROP_ROWS = 1000
+_INSERT_ROWS = 1000
 
 
 class Row(NamedTuple):
@@ -66,9 +69,9 @@ class Outbox:
 
     def append(self, rows: Sequence[tuple[int, str, str]]) -> None:
         """Within `writing`: add (timestamp, message, topic) rows in order."""
-        if rows:
-            fields = [self._messages.timestamp, self._messages.message, self._messages.topic]
-            self._messages.insert_many(rows, fields=fields).execute()
+        fields = [self._messages.timestamp, self._messages.message, self._messages.topic]
+        for chunk in chunked(rows, _INSERT_ROWS):
+            self._messages.insert_many(chunk, fields=fields).execute()
 
     def make_room(self, database: SqliteDatabase) -> bool:
         """Within `writing`: True when readings may be added; drops the oldest if so told."""
@@ -123,9 +126,10 @@ class Outbox:
     def _connected(self) -> Iterator[SqliteDatabase]:
         try:
             yield self._follow()
-        except OperationalError as exc:
+        # peewee translates what fails at execution, not what fails while rows are fetched.
+        except (OperationalError, sqlite3.OperationalError) as exc:
             raise OutboxUnavailable(f"{self._path}: {exc}") from exc
-        except DatabaseError as exc:
+        except (DatabaseError, sqlite3.DatabaseError) as exc:
             self._is_corrupt = True
             raise OutboxUnavailable(f"{self._path}: {exc}") from exc
 

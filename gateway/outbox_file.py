@@ -66,7 +66,9 @@ def open_file(
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """`input` and `output` start together; one of them looks and mends, then the other looks."""
-    with open(f"{path}.lock", "w", encoding="utf-8") as lock:
+    lock_path = Path(f"{path}.lock")
+    lock_path.touch(mode=0o600)
+    with lock_path.open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -106,6 +108,8 @@ def _move_aside(path: Path, wall_ms: int) -> Path:
 
 
 def _connect(path: Path, max_bytes: int) -> SqliteDatabase:
+    # It holds device tokens; SQLite gives the files beside it the same mode.
+    path.touch(mode=0o600)
     database = SqliteDatabase(
         path,
         timeout=BUSY_TIMEOUT_S,

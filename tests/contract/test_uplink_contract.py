@@ -1,0 +1,193 @@
+"""What every uplink must do; one suite, a column per technology."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.output.uplink import Uplink, UplinkUnavailable
+from gateway.output.uplink.sqlite import SqliteUplink
+from local.simulator.clock import SimulatedClock
+from qold.adapters.log.sqlite import SqliteLog
+from qold.ports import MessageLog, Record
+from tests.support.gateways import NOW_MS
+
+TOPIC = "reports"
+
+
+@dataclass
+class Technology:
+    """An uplink, the log behind it as its consumers see it, and how to take it away."""
+
+    uplink: Uplink
+    log: MessageLog
+    take_away: Callable[[], None]
+    bring_back: Callable[[], None]
+
+
+@pytest.fixture(params=["sqlite"])
+def technology(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Technology]:
+    made: Technology = {"sqlite": _sqlite}[request.param](tmp_path)
+    yield made
+    made.uplink.close()
+
+
+def _sqlite(folder: Path) -> Technology:
+    path, aside = folder / "log.db", folder / "log.db.away"
+    log = SqliteLog(path, clock=SystemClock())
+    log.create_topics({TOPIC: 4})
+    uplink = SqliteUplink(path, SystemClock())
+
+    def take_away() -> None:
+        log.close()
+        path.rename(aside)
+        uplink.close()
+
+    return Technology(uplink, log, take_away, lambda: _renamed(aside, path))
+
+
+def _renamed(source: Path, target: Path) -> None:
+    source.rename(target)
+
+
+def records(log: MessageLog, topic: str = TOPIC) -> list[Record]:
+    partitions = range(log.partition_count(topic))
+    reader = log.reader("test", topic, partitions)
+    found: list[Record] = []
+    while batch := reader.poll(partitions, max_records=500, max_bytes=10**6, wait_ms=0):
+        found += batch
+    reader.close()
+    return found
+
+
+def test_what_is_published_is_read_in_order(technology: Technology) -> None:
+    values = [b"%d" % n for n in range(100)]
+    assert technology.uplink.publish(TOPIC, values[:60], key="1") == 60
+    assert technology.uplink.publish(TOPIC, values[60:], key="1") == 40
+    assert [record.value for record in records(technology.log)] == values
+
+
+def test_one_key_is_one_partition(technology: Technology) -> None:
+    for number in range(3):
+        for key in ("1", "2", "3", "4", "5"):
+            technology.uplink.publish(TOPIC, [b"%d" % number], key=key)
+    found = records(technology.log)
+    for key in ("1", "2", "3", "4", "5"):
+        assert [r.value for r in found if r.key == key] == [b"0", b"1", b"2"]
+        assert len({r.partition for r in found if r.key == key}) == 1
+    assert len({record.partition for record in found}) > 1
+
+
+def test_its_partition_is_the_one_other_writers_choose(technology: Technology) -> None:
+    for key in ("1", "2", "77"):
+        technology.uplink.publish(TOPIC, [b"uplink"], key=key)
+        technology.log.append(TOPIC, [(key, b"log")])
+    by_key: dict[str, set[int]] = {}
+    for record in records(technology.log):
+        by_key.setdefault(record.key, set()).add(record.partition)
+    assert all(len(partitions) == 1 for partitions in by_key.values())
+
+
+def test_the_append_time_is_set(technology: Technology) -> None:
+    before_ms = SystemClock().wall_ms()
+    technology.uplink.publish(TOPIC, [b"x"], key="1")
+    (record,) = records(technology.log)
+    assert before_ms <= record.appended_at_ms <= SystemClock().wall_ms()
+
+
+def test_bytes_pass_unchanged(technology: Technology) -> None:
+    values = [bytes(range(256)), b"", b"x" * 200_000]
+    technology.uplink.publish(TOPIC, values, key="1")
+    assert [record.value for record in records(technology.log)] == values
+
+
+def test_nothing_to_publish_is_nothing(technology: Technology) -> None:
+    assert technology.uplink.publish(TOPIC, [], key="1") == 0
+    assert records(technology.log) == []
+
+
+def test_away_is_unavailable_and_back_goes_on(technology: Technology) -> None:
+    technology.uplink.publish(TOPIC, [b"1"], key="1")
+    technology.take_away()
+    with pytest.raises(UplinkUnavailable):
+        technology.uplink.publish(TOPIC, [b"2"], key="1")
+    technology.bring_back()
+    assert technology.uplink.publish(TOPIC, [b"2"], key="1") == 1
+    assert [record.value for record in records(technology.log)] == [b"1", b"2"]
+
+
+def test_closing_twice_and_publishing_again_is_allowed(technology: Technology) -> None:
+    technology.uplink.close()
+    technology.uplink.publish(TOPIC, [b"1"], key="1")
+    technology.uplink.close()
+    technology.uplink.close()
+    technology.uplink.publish(TOPIC, [b"2"], key="1")
+    assert len(records(technology.log)) == 2
+
+
+class TestSqliteFile:
+    """What only a file can have wrong."""
+
+    @pytest.fixture
+    def log(self, tmp_path: Path) -> SqliteLog:
+        log = SqliteLog(tmp_path / "log.db", clock=SimulatedClock(NOW_MS))
+        log.create_topics({TOPIC: 2})
+        return log
+
+    @pytest.fixture
+    def uplink(self, tmp_path: Path) -> Iterator[SqliteUplink]:
+        uplink = SqliteUplink(tmp_path / "log.db", SimulatedClock(NOW_MS))
+        yield uplink
+        uplink.close()
+
+    def test_no_file_is_not_made_and_the_error_names_the_fix(
+        self, uplink: SqliteUplink, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UplinkUnavailable, match=r"\./qold up"):
+            uplink.publish(TOPIC, [b"x"], key="1")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "script", ["PRAGMA user_version = 0; CREATE TABLE a (b)", "PRAGMA user_version = 2"]
+    )
+    def test_a_file_of_another_version_is_left_alone(
+        self, uplink: SqliteUplink, tmp_path: Path, script: str
+    ) -> None:
+        connection = sqlite3.connect(tmp_path / "log.db")
+        connection.executescript(script)
+        connection.close()
+        before = (tmp_path / "log.db").read_bytes()
+        with pytest.raises(UplinkUnavailable, match="version"):
+            uplink.publish(TOPIC, [b"x"], key="1")
+        assert (tmp_path / "log.db").read_bytes() == before
+
+    def test_a_file_that_is_none(self, uplink: SqliteUplink, tmp_path: Path) -> None:
+        (tmp_path / "log.db").write_bytes(b"noise" * 4000)
+        with pytest.raises(UplinkUnavailable, match="not a database"):
+            uplink.publish(TOPIC, [b"x"], key="1")
+
+    def test_a_missing_topic_is_made_as_the_log_would(
+        self, uplink: SqliteUplink, log: SqliteLog
+    ) -> None:
+        uplink.publish("gateway.events", [b"1", b"2"], key="1")
+        log.append("gateway.events", [("1", b"3")])
+        assert [record.value for record in records(log, "gateway.events")] == [b"1", b"2", b"3"]
+        assert records(log) == []
+
+    def test_a_failed_append_leaves_nothing(
+        self, uplink: SqliteUplink, log: SqliteLog, tmp_path: Path
+    ) -> None:
+        connection = sqlite3.connect(tmp_path / "log.db")
+        connection.executescript(
+            "CREATE TRIGGER full BEFORE INSERT ON records WHEN NEW.value = 'b'"
+            " BEGIN SELECT raise(FAIL, 'full'); END"
+        )
+        with pytest.raises(UplinkUnavailable, match="full"):
+            uplink.publish(TOPIC, [b"a", "b"], key="1")  # type: ignore[list-item]
+        connection.execute("DROP TRIGGER full")
+        connection.close()
+        assert uplink.publish(TOPIC, [b"a"], key="1") == 1
+        assert [record.value for record in records(log)] == [b"a"]

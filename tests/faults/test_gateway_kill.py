@@ -1,0 +1,224 @@
+"""kill -9 of real `input` and `output` processes while frames flow: nothing acknowledged is lost.
+
+QOLD_KILLS sets how many moments are tried (10; a long run takes 100), QOLD_SEED which ones.
+"""
+
+import json
+import os
+import random
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import SystemClock
+from local.simulator.serial_line import SerialLine
+from qold.adapters.log.sqlite import SqliteLog
+from qold.wire import Ack, Frame, Item, encode
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("QOLD_KILLS", "10"))
+SEED = int(os.environ.get("QOLD_SEED", "1"))
+DEVICES = 20
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+REPEAT_AFTER_S = 1.0
+PATIENCE_S = 60
+
+Reading = tuple[int, int, float]
+
+
+class Line(SerialLine):
+    """A line whose devices can wait for an answer."""
+
+    def wait(self, timeout_s: float) -> None:
+        select.select([self._devices_end], [], [], timeout_s)
+
+
+class Device:
+    """Sends one frame at a time and repeats it until it is acknowledged; never gives up."""
+
+    def __init__(self, device_id: int) -> None:
+        self.device_id = device_id
+        self.sequence = 0
+        self.measured_at_s: float | None = None
+        self.sent_at_s = 0.0
+
+    def frame(self, now_s: float = 0.0) -> Frame:
+        age_s = round(now_s - (self.measured_at_s or now_s))
+        items = tuple(
+            Item(age_s, (self.device_id * 100 + self.sequence + n) % 3000, 80) for n in range(3)
+        )
+        return Frame(self.device_id, 789, self.sequence, items)
+
+    def readings(self) -> set[Reading]:
+        frame = self.frame()
+        return {
+            (self.device_id, frame.item_sequence(n), item.celsius or 0.0)
+            for n, item in enumerate(frame.items)
+        }
+
+
+class Gateway:
+    """A folder with a configuration, a line, and the processes that come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.line = Line()
+        self.log = SqliteLog(folder / "log.db", clock=SystemClock())
+        self.log.create_topics({"reports": 4})
+        config = folder / "gateway.toml"
+        config.write_text(
+            f'[gateway]\nid = 1\ntoken = "{TOKEN}"\n'
+            f'[uplink]\nurl = "sqlite://{folder}/log.db"\n'
+            '[output]\nlinger_s = 0.02\n[status]\nfolder = "status"\n',
+            "utf-8",
+        )
+        config.chmod(0o600)
+        self._arguments = {
+            "input": ["input", "--config", str(config), "--port", self.line.path],
+            "output": ["output", "--config", str(config)],
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, component: str) -> None:
+        with (self.folder / f"{component}.log").open("ab") as output:
+            self._processes[component] = subprocess.Popen(
+                [sys.executable, "-m", "gateway", *self._arguments[component]],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+
+    def kill(self, component: str, number: int = signal.SIGKILL) -> int:
+        process = self._processes.pop(component)
+        process.send_signal(number)
+        return process.wait(PATIENCE_S)
+
+    def is_up(self, component: str) -> bool:
+        """The process that runs now has written its status."""
+        status = self.folder / "status" / f"{component}.json"
+        pid = self._processes[component].pid
+        return status.exists() and json.loads(status.read_text("utf-8"))["pid"] == pid
+
+    def close(self) -> None:
+        for component in list(self._processes):
+            self.kill(component)
+        self.line.close()
+        self.log.close()
+
+    def in_outbox(self) -> list[Reading]:
+        connection = sqlite3.connect(self.folder / "outbox.db")
+        try:
+            rows = connection.execute("SELECT message FROM Messages").fetchall()
+        finally:
+            connection.close()
+        messages = [json.loads(message) for (message,) in rows]
+        return [_key(m["device"]["id"], m["reading"]) for m in messages]
+
+    def in_log(self) -> list[Reading]:
+        connection = sqlite3.connect(self.folder / "log.db")
+        try:
+            values = [json.loads(v) for (v,) in connection.execute("SELECT value FROM records")]
+        finally:
+            connection.close()
+        return [
+            _key(batch["device"]["id"], reading)
+            for report in values
+            for batch in report["batches"]
+            for reading in batch["readings"]
+        ]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    yield gateway
+    gateway.close()
+
+
+class Traffic:
+    """The devices' side; `acknowledged` is what must never be lost."""
+
+    def __init__(self, line: Line) -> None:
+        self.acknowledged: set[Reading] = set()
+        self.frames = 0
+        self._line = line
+        self._devices = {number: Device(number) for number in range(1, DEVICES + 1)}
+
+    def flow(self, is_over: Callable[[], bool], *, new: bool = True) -> None:
+        """Send and take acks until `is_over()`; without `new`, only what is unanswered."""
+        limit_s = time.monotonic() + PATIENCE_S
+        while not is_over():
+            now_s = time.monotonic()
+            assert now_s < limit_s, "the gateway does not answer"
+            if not self._line.is_waiting:
+                self._send(now_s, new=new)
+            for ack in self._line.exchange():
+                self._take(self._devices[ack.device_id], ack)
+            self._line.wait(0.01)
+
+    def _send(self, now_s: float, *, new: bool) -> None:
+        for device in self._devices.values():
+            if device.measured_at_s is None and new:
+                device.measured_at_s = now_s
+            elif device.measured_at_s is None or now_s - device.sent_at_s < REPEAT_AFTER_S:
+                continue
+            device.sent_at_s = now_s
+            self._line.send(encode(device.frame(now_s)))
+
+    def _take(self, device: Device, ack: Ack) -> None:
+        if device.measured_at_s is not None and ack == device.frame().ack():
+            self.acknowledged |= device.readings()
+            self.frames += 1
+            device.sequence += 3
+            device.measured_at_s = None
+
+    @property
+    def is_answered(self) -> bool:
+        return all(device.measured_at_s is None for device in self._devices.values())
+
+
+def _key(device_id: int, reading: dict[str, float]) -> Reading:
+    return (device_id, int(reading["seq"]), reading["temp"])
+
+
+def test_kill_9_loses_nothing_acknowledged(gateway: Gateway) -> None:
+    """One of the two is killed and started again at each moment; then everything drains."""
+    rng = random.Random(SEED)
+    traffic = Traffic(gateway.line)
+    for component in ("input", "output"):
+        gateway.start(component)
+    for number in range(KILLS):
+        goal = traffic.frames + rng.randrange(1, 400)
+        traffic.flow(lambda goal=goal: traffic.frames >= goal)
+        in_doubt = ("input", "output")[number] if number < 2 else rng.choice(("input", "output"))
+        gateway.kill(in_doubt)
+        stored = gateway.in_outbox()
+        assert max(Counter(stored).values(), default=1) == 1, "an item twice in the outbox"
+        assert traffic.acknowledged <= set(stored) | set(gateway.in_log())
+        gateway.start(in_doubt)
+    traffic.flow(lambda: traffic.is_answered, new=False)
+    traffic.flow(lambda: not gateway.in_outbox(), new=False)
+    in_log = Counter(gateway.in_log())
+    assert set(in_log) == traffic.acknowledged
+    # Published again only where `output` died between the publication and the deletion.
+    repeated = sum(count - 1 for count in in_log.values())
+    assert repeated <= KILLS * 5_000
+    for component in ("input", "output"):
+        traffic.flow(lambda name=component: gateway.is_up(name), new=False)
+        assert gateway.kill(component, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("component", ["input", "output"])
+def test_a_signal_ends_it_cleanly(gateway: Gateway, component: str, number: int) -> None:
+    gateway.start(component)
+    Traffic(gateway.line).flow(lambda: gateway.is_up(component), new=False)
+    assert gateway.kill(component, number) == 0
