@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Kind(StrEnum):
     """Every kind of event, its `data` beside it; `count` is always there."""
 
-    OUTBOX_DROP = "outbox-drop"  # count: readings dropped unsent to make room
+    OUTBOX_DROP = "outbox-drop"  # count: messages dropped unsent to make room
     OUTBOX_FULL = "outbox-full"  # count: frames refused; the devices keep and repeat them
     OUTBOX_UNAVAILABLE = "outbox-unavailable"  # error; count: frames refused
     OUTBOX_QUARANTINED = "outbox-quarantined"  # file, problem, salvaged

@@ -59,6 +59,8 @@ class Outbox:
         self._database: SqliteDatabase | None = None
         self._messages: Any = None
         self._inode = 0
+        self._opened_count = 0
+        self._read_from = 0
         self._is_corrupt = False
 
     @contextlib.contextmanager
@@ -102,12 +104,16 @@ class Outbox:
     def oldest(self, limit: int) -> list[Row]:
         """The oldest messages, in order of id."""
         with self._connected():
+            self._read_from = self._opened_count
             query = self._messages.select().order_by(self._messages.id).limit(limit).tuples()
             return [Row(*row) for row in query]
 
     def delete(self, ids: Sequence[int]) -> None:
-        """Delete what was acknowledged."""
+        """Delete what `oldest` gave and the uplink acknowledged."""
         with self.writing() as database:
+            if self._opened_count != self._read_from:
+                # Another file since: its ids name other messages, and salvaged ones go twice.
+                return
             for message_id in ids:
                 database.execute_sql("DELETE FROM Messages WHERE id = ?", (message_id,))
 
@@ -148,6 +154,7 @@ class Outbox:
         self._messages = _model(self._database)
         self._is_corrupt = False
         self._inode = _inode(self._path)
+        self._opened_count += 1
         if quarantine is not None:
             self.quarantined.append(quarantine)
         return self._database

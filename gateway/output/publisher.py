@@ -61,6 +61,7 @@ class Output:
         self._look_every_ms = min(settings.poll_ms, settings.linger_ms)
         self._look_at_ms = clock.monotonic_ms()
         self._waiting: tuple[int, int] | None = None
+        self._acknowledged_ids: list[int] = []
         self._backoff_ms = BACKOFF_FIRST_MS
         self._away_since_ms: int | None = None
         self._error = ""
@@ -96,6 +97,7 @@ class Output:
         self._outbox.close()
 
     def _publish_due(self, now_ms: int) -> int:
+        self._delete_acknowledged()
         span = self._outbox.span()
         if span is None or not self._is_due(span, now_ms):
             return 0
@@ -122,7 +124,14 @@ class Output:
     def _settle(self, messages: list[Message]) -> None:
         self.counters.messages += len(messages)
         self.counters.readings += sum(message.reading_count for message in messages)
-        self._outbox.delete([row_id for message in messages for row_id in message.row_ids])
+        self._acknowledged_ids += [row_id for message in messages for row_id in message.row_ids]
+        self._delete_acknowledged()
+
+    def _delete_acknowledged(self) -> None:
+        """Before anything else is read: what the outbox could not delete is not sent again."""
+        if self._acknowledged_ids:
+            self._outbox.delete(self._acknowledged_ids)
+            self._acknowledged_ids.clear()
 
     def _is_due(self, span: Span, now_ms: int) -> bool:
         if self._waiting is None or self._waiting[0] != span.first_id:

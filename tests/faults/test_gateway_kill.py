@@ -6,6 +6,7 @@ QOLD_KILLS sets how many moments are tried (10; a long run takes 100), QOLD_SEED
 import json
 import os
 import random
+import resource
 import select
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ KILLS = int(os.environ.get("QOLD_KILLS", "10"))
 SEED = int(os.environ.get("QOLD_SEED", "1"))
 DEVICES = 20
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
-REPEAT_AFTER_S = 1.0
+REPEAT_AFTER_S = 0.3
 PATIENCE_S = 60
 
 Reading = tuple[int, int, float]
@@ -101,11 +103,21 @@ class Gateway:
         process.send_signal(number)
         return process.wait(PATIENCE_S)
 
+    def pid(self, component: str) -> int:
+        assert self._processes[component].poll() is None, "it has ended"
+        return self._processes[component].pid
+
+    def counters(self, component: str) -> dict[str, int]:
+        counters: dict[str, int] = self._status(component)["counters"]
+        return counters
+
     def is_up(self, component: str) -> bool:
         """The process that runs now has written its status."""
-        status = self.folder / "status" / f"{component}.json"
-        pid = self._processes[component].pid
-        return status.exists() and json.loads(status.read_text("utf-8"))["pid"] == pid
+        return self._status(component).get("pid") == self.pid(component)
+
+    def _status(self, component: str) -> dict[str, Any]:
+        file = self.folder / "status" / f"{component}.json"
+        return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
     def close(self) -> None:
         for component in list(self._processes):
@@ -119,7 +131,7 @@ class Gateway:
             rows = connection.execute("SELECT message FROM Messages").fetchall()
         finally:
             connection.close()
-        messages = [json.loads(message) for (message,) in rows]
+        messages = [m for (message,) in rows if "reading" in (m := json.loads(message))]
         return [_key(m["device"]["id"], m["reading"]) for m in messages]
 
     def in_log(self) -> list[Reading]:
@@ -214,6 +226,23 @@ def test_kill_9_loses_nothing_acknowledged(gateway: Gateway) -> None:
     for component in ("input", "output"):
         traffic.flow(lambda name=component: gateway.is_up(name), new=False)
         assert gateway.kill(component, signal.SIGTERM) == 0
+
+
+def test_a_full_disk_stops_the_acks_and_nothing_else(gateway: Gateway) -> None:
+    """The size a file may have stands for the disk: reached while frames flow, then freed."""
+    gateway.start("input")
+    traffic = Traffic(gateway.line)
+    traffic.flow(lambda: traffic.frames >= 50)
+    pid = gateway.pid("input")
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    traffic.flow(lambda: gateway.counters("input")["refused"] > 0)
+    assert traffic.acknowledged <= set(gateway.in_outbox())
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    goal = traffic.frames + 200
+    traffic.flow(lambda: traffic.frames >= goal)
+    assert gateway.pid("input") == pid
+    assert traffic.acknowledged <= set(gateway.in_outbox())
+    assert gateway.kill("input", signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -32,7 +32,7 @@ class SqliteUplink:
             try:
                 self._append(connection, topic, values, key)
             except BaseException:
-                connection.execute("ROLLBACK")
+                connection.rollback()
                 raise
             connection.execute("COMMIT")
         except sqlite3.Error as exc:

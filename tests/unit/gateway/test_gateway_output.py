@@ -257,6 +257,22 @@ def test_a_topic_that_is_away_does_not_lose_the_others_rows(
     assert [topic for *_, topic in waiting(site.settings)] == ["gateway.events"]
 
 
+def test_what_could_not_be_deleted_is_not_sent_again(
+    build: Callable[..., Site], tmp_path: Path, clock: SimulatedClock
+) -> None:
+    site = build()
+    site.put(1, 2)
+    database = site.output._outbox._follow()
+    database.execute_sql("PRAGMA query_only = 1")
+    assert site.output.step() is False
+    site.put(3)
+    database.execute_sql("PRAGMA query_only = 0")
+    clock.advance_to(NOW_MS + 60_000)
+    assert site.output.step() is True
+    assert sequences(tmp_path) == [1, 2, 3]
+    assert waiting(site.settings) == []
+
+
 def test_a_backlog_larger_than_a_batch_drains_without_waiting(
     build: Callable[..., Site], tmp_path: Path
 ) -> None:

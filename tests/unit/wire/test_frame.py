@@ -156,3 +156,9 @@ def test_an_item_that_does_not_fit_is_not_written(item: Item) -> None:
 def test_a_frame_of_no_or_too_many_items_is_not_written(count: int) -> None:
     with pytest.raises(WrongCount):
         Frame(1, 1, 0, (Item(0, 0, 0),) * count).to_bytes()
+
+
+def test_the_page_on_formats_shows_these_vectors() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "wire-format.md").read_text(encoding="utf-8")
+    shown = [text for v in VECTORS for kind in ("frame", "ack") for text in v[kind].values()]
+    assert [text for text in shown if f"`{text}`" not in page] == []
