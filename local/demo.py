@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from local.runner import LocalTopology
@@ -26,6 +27,7 @@ from qold.settings import Settings
 
 TOPOLOGIES = ("authentication", "raw", "datapoints")
 TRIES = 10_000
+FOR_EVER_MS = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class Demo:
         self._ledger = Ledger()
         self._log = wiring.message_log(self._settings, self._clock)
         self._topologies: list[LocalTopology] = []
+        self._next_moment_ms = self._start_s * 1000
 
     def run(self) -> Outcome:
         """Simulate to the end and judge; raises `TooShort` before anything is sent."""
@@ -141,8 +144,10 @@ class Demo:
             self._view.started(fleet)
             self._settle(fleet)
             traffic = Traffic(fleet, faults, self._rng)
-            for at_s in sorted(self._schedule):
+            moments = sorted(self._schedule)
+            for at_s, next_s in zip_longest(moments, moments[1:]):
                 self._pace(started, at_s)
+                self._next_moment_ms = FOR_EVER_MS if next_s is None else next_s * 1000
                 self._moment(fleet, traffic, at_s)
             link = {
                 "crc_errors": sum(site.input.counters.crc_errors for site in fleet.sites),
@@ -226,7 +231,10 @@ class Demo:
         return heard
 
     def _settle(self, fleet: Fleet) -> None:
-        """Work until nothing waits anywhere, moving the clock only to what is waited for."""
+        """Work until nothing waits anywhere, moving the clock only to what is waited for.
+
+        A window still open when the next sending is due stays open: devices do not wait for it.
+        """
         while True:
             while any([site.publish() for site in fleet.sites]) or any(
                 [topology.step() for topology in self._topologies]
@@ -235,7 +243,10 @@ class Demo:
             if not any(topology.in_flight() for topology in self._topologies):
                 break
             timers = [topology.next_timer_ms() for topology in self._topologies]
-            self._clock.advance_to(min(timer for timer in timers if timer is not None))
+            timer_ms = min(timer for timer in timers if timer is not None)
+            if timer_ms > self._next_moment_ms:
+                break
+            self._clock.advance_to(timer_ms)
         waiting = sum(site.output.pending() for site in fleet.sites)
         if waiting:
             raise Stuck(f"{waiting} messages are still in the outboxes")

@@ -1,10 +1,13 @@
 """Finding topology classes as streamparse does: the first Topology in `topologies/<name>.py`."""
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 from streamparse import Topology
+
+from qold.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "topologies"
 
@@ -29,3 +32,14 @@ def load_topology(name: str) -> Any:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Topology) and value is not Topology
     )
+
+
+def consumed_topics(settings: Settings, name: str) -> dict[str, str]:
+    """Per consumer of a topology that reads everything: the topic it reads."""
+    consumed = {}
+    for spec in load_topology(name).specs:
+        config = json.loads(spec.config)
+        if config.get("qold.spout.start") == "earliest":
+            topic = getattr(settings, config["qold.spout.topic"])
+            consumed[f"{name}.{spec.name}"] = topic
+    return consumed

@@ -124,9 +124,12 @@ def _reading(claimed: ClaimedReading) -> Reading:
 def _message(
     batch: ClaimedBatch, verdict: ClaimedGateway, claimed: ClaimedReading
 ) -> dict[str, Any]:
+    device: dict[str, Any] = {"id": batch.device_id}
+    if batch.token:  # absent where the device itself was vouched for
+        device["auth"] = batch.token
     return {
         "gateway": {"id": verdict.gateway_id, "auth": verdict.token},
-        "device": {"id": batch.device_id, "auth": batch.token},
+        "device": device,
         "reading": to_builtins(_reading(claimed)),
         "received": batch.appended_at_ms // 1000,
     }

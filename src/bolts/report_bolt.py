@@ -8,7 +8,7 @@ from streamparse import Stream
 
 from qold.component import QoldBolt
 from qold.dead_letters import describe
-from qold.domain.credentials import Keys, token_digest
+from qold.domain.credentials import Keys, stored_form
 from qold.keyring import load_keys
 from qold.rejections import rejection, without_token
 from qold.reports import Fault, NewerVersion, OpenedReport, Unreadable, open_report
@@ -100,7 +100,7 @@ class ReportBolt(QoldBolt):
     def _device_digest(self, device_id: int, token: str) -> str:
         if self.keys is None:
             self.keys = load_keys(self.settings.secrets_dir)
-        return token_digest(self.keys.by_id[self.keys.active], "device", device_id, token)
+        return stored_form(self.keys, "device", device_id, token)
 
 
 def _unreadable(reason: str, fault: Unreadable, source: str, row: LogRow) -> Entry:

@@ -122,8 +122,8 @@ class CredentialCache:
         return "" if entry.credential.active else inactive
 
     def digest(self, identity: int, token: str) -> str:
-        """The keyed digest that may be shown instead of a token."""
-        return token_digest(self._keys.by_id[self._keys.active], self._kind, identity, token)
+        """What may be shown instead of a token: its stored form."""
+        return stored_form(self._keys, self._kind, identity, token)
 
     def _is_right(self, entry: _Entry, credential: Credential, identity: int, token: str) -> bool:
         scheme, _, rest = credential.auth.partition("$")
