@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from peewee import SqliteDatabase
+from peewee import PeeweeException, SqliteDatabase
 
 VERSION = 1
 BUSY_TIMEOUT_S = 5
@@ -52,15 +52,10 @@ def open_file(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(path):
             problem = _problem(path)
-            aside = None if problem is None else _move_aside(path, wall_ms)
-            database = _connect(path, max_bytes)
-            salvaged = 0 if aside is None else _salvage(aside, database)
-    except (sqlite3.Error, OSError) as exc:
+            quarantine = None if problem is None else _mend(path, problem, max_bytes, wall_ms)
+            return _connect(path, max_bytes), quarantine
+    except (sqlite3.Error, PeeweeException, OSError) as exc:
         raise OutboxUnavailable(f"{path}: {exc}") from exc
-    if aside is None or problem is None:
-        return database, None
-    log.error("path=%s corrupt: %s; moved to %s, salvaged=%s", path, problem, aside, salvaged)
-    return database, Quarantine(aside, problem, salvaged)
 
 
 @contextlib.contextmanager
@@ -74,11 +69,16 @@ def _only_one(path: Path) -> Iterator[None]:
 
 
 def _problem(path: Path) -> str | None:
+    mended = _mended(path)
+    if mended.exists() and not path.exists():
+        mended.rename(path)
     if not path.exists() or path.stat().st_size == 0:
         return None
     with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise NewerOutbox(f"{path}: version {version}, this software knows {VERSION}")
             # Not integrity_check: minutes on a memory card, for an index that can be rebuilt.
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -88,9 +88,27 @@ def _problem(path: Path) -> str | None:
             return str(exc)
     if verdict != "ok":
         return str(verdict)
-    if version > VERSION:
-        raise NewerOutbox(f"{path}: version {version}, this software knows {VERSION}")
     return "tables without a version" if version == 0 and tables else None
+
+
+def _mend(path: Path, problem: str, max_bytes: int, wall_ms: int) -> Quarantine:
+    """A new file is whole before the corrupt one goes, so that this may end at any moment."""
+    mended = _mended(path)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{mended}{suffix}").unlink(missing_ok=True)
+    database = _connect(mended, max_bytes)
+    try:
+        salvaged = _salvage(path, database)
+    finally:
+        database.close()
+    aside = _move_aside(path, wall_ms)
+    mended.rename(path)
+    log.error("path=%s corrupt: %s; moved to %s, salvaged=%s", path, problem, aside, salvaged)
+    return Quarantine(aside, problem, salvaged)
+
+
+def _mended(path: Path) -> Path:
+    return path.with_name(f"{path.name}.mended")
 
 
 def _move_aside(path: Path, wall_ms: int) -> Path:
@@ -132,10 +150,10 @@ def _connect(path: Path, max_bytes: int) -> SqliteDatabase:
     return database
 
 
-def _salvage(aside: Path, database: SqliteDatabase) -> int:
+def _salvage(corrupt: Path, database: SqliteDatabase) -> int:
     """Copy what can still be read, from both ends towards the damage."""
     into = database.connection()
-    with contextlib.closing(sqlite3.connect(aside, timeout=BUSY_TIMEOUT_S)) as source:
+    with contextlib.closing(sqlite3.connect(corrupt, timeout=BUSY_TIMEOUT_S)) as source:
         for statement in (_FROM_THE_FRONT, _FROM_THE_FRONT + " DESC"):
             with contextlib.suppress(sqlite3.DatabaseError):
                 cursor = source.execute(statement)

@@ -183,6 +183,20 @@ class TestCorruption:
         assert len(outbox.quarantined) == 1
         outbox.close()
 
+    def test_ended_before_the_mended_file_was_in_place(self, tmp_path: Path) -> None:
+        """Moved aside, but not yet replaced; and a half-made one from an earlier attempt."""
+        path = self.corrupt(tmp_path, rows=5)
+        path.rename(tmp_path / "outbox.db.mended")
+        outbox = make(tmp_path)
+        assert len(outbox.oldest(9)) == 5
+        outbox.close()
+        (tmp_path / "outbox.db.mended").write_bytes(b"half")
+        path.write_bytes(b"noise" * 1000)
+        outbox = make(tmp_path)
+        put(outbox, 1)
+        assert sorted(file.name for file in tmp_path.iterdir() if "mended" in file.name) == []
+        outbox.close()
+
     def test_twice_on_one_day(self, tmp_path: Path) -> None:
         for _ in range(3):
             self.corrupt(tmp_path, rows=1).write_bytes(b"noise" * 1000)
