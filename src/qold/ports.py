@@ -12,8 +12,50 @@ so that one bad row never holds up its neighbours.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from qold.domain.model import (
+    METRICS,
+    Aggregator,
+    Device,
+    Gateway,
+    Metric,
+    PartitionOffsets,
+    Point,
+    RawRow,
+    Record,
+    Resource,
+    StateChange,
+    StoredState,
+)
+
+__all__ = [
+    "METRICS",
+    "Aggregator",
+    "Device",
+    "Gateway",
+    "LastSeen",
+    "LogReader",
+    "MessageLog",
+    "Metric",
+    "PartitionOffsets",
+    "Point",
+    "Port",
+    "PortError",
+    "RawRow",
+    "RawStore",
+    "ReadingStore",
+    "Record",
+    "Refused",
+    "Registry",
+    "Rejected",
+    "Resource",
+    "StateChange",
+    "StateStore",
+    "StoredState",
+    "Unavailable",
+]
 
 
 class PortError(Exception):
@@ -41,18 +83,19 @@ class Refused:
     reason: str
 
 
-class Record(NamedTuple):
-    """One record of a log partition; offsets rise by at least one, in order of append."""
+class Port(Protocol):
+    """What every port can do."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: str
-    value: bytes
-    appended_at_ms: int
+    def ping(self) -> None:
+        """Return when the other side answers; raises `Unavailable`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the next call opens them again."""
+        ...
 
 
-class MessageLog(Protocol):
+class MessageLog(Port, Protocol):
     """A partitioned, durable log; records of one key keep their order."""
 
     def append(self, topic: str, entries: Sequence[tuple[str, bytes]]) -> None:
@@ -93,20 +136,6 @@ class MessageLog(Protocol):
         """Read partitions from the committed offset, or from `start` where there is none."""
         ...
 
-    def ping(self) -> None:
-        """Return when the log answers; raises `Unavailable`."""
-        ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionOffsets:
-    """`first` is the oldest retained offset, `next` the one the next append gets."""
-
-    first: int
-    next: int
-
 
 class LogReader(Protocol):
     """Reads assigned partitions; committing is the caller's decision."""
@@ -128,30 +157,7 @@ class LogReader(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A registered device (source T5.5); `auth` is a keyed digest or a bcrypt hash."""
-
-    id: int
-    auth: str
-    active: bool
-    config: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A registered gateway (source T5.6) with its state (inventory A9)."""
-
-    id: int
-    auth: str
-    active: bool
-    config: Mapping[str, str] = field(default_factory=dict)
-
-
-Resource = Literal["device", "gateway"]
-
-
-class Registry(Protocol):
+class Registry(Port, Protocol):
     """Who may speak (source 5.4.1.9). Ids count from 1 and are never used twice."""
 
     def allocate(self, resource: Resource, count: int) -> range:
@@ -182,28 +188,8 @@ class Registry(Protocol):
 
     def delete_gateway(self, gateway_id: int) -> bool: ...
 
-    def ping(self) -> None: ...
 
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One authenticated reading as it was accepted (source T5.3).
-
-    `message` is the reading record's JSON without credentials, `origin` its place in the log of
-    reports. (device_id, measured_at_ms, fingerprint) is the natural key: the adapter forms the
-    version-1 UUID from the last two, so that a replay rewrites the same row.
-    """
-
-    device_id: int
-    measured_at_ms: int
-    fingerprint: int
-    message: str
-    origin: str
-
-
-class RawStore(Protocol):
+class RawStore(Port, Protocol):
     """Raw messages, sorted per device by time of measurement; rewriting changes nothing."""
 
     def write(self, rows: Sequence[RawRow]) -> list[Refused]: ...
@@ -216,27 +202,8 @@ class RawStore(Protocol):
         """All rows; for ledgers, not for hot paths."""
         ...
 
-    def ping(self) -> None: ...
 
-    def close(self) -> None: ...
-
-
-Metric = Literal["Temperature", "Battery"]
-METRICS: tuple[Metric, ...] = ("Temperature", "Battery")
-
-
-class Point(NamedTuple):
-    """One value of a metric (source T5.2): Temperature in °C (double), Battery in % (long)."""
-
-    device_id: int
-    measured_at_ms: int
-    value: float | int
-
-
-Aggregator = Literal["avg", "min", "max", "sum", "count", "first", "last"]
-
-
-class ReadingStore(Protocol):
+class ReadingStore(Port, Protocol):
     """Time series; one value per device, metric and millisecond, the last write wins."""
 
     def write(self, metric: Metric, points: Sequence[Point]) -> list[Refused]:
@@ -262,29 +229,8 @@ class ReadingStore(Protocol):
 
     def count(self, metric: Metric) -> int: ...
 
-    def ping(self) -> None: ...
 
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """Replace the state of `key` if it still has `version` (0: if it is absent)."""
-
-    key: str
-    version: int
-    value: str
-    expires_at_ms: int | None = None
-
-
-class StoredState(NamedTuple):
-    """A state and the version to hand back with the next change (1 or more)."""
-
-    version: int
-    value: str
-
-
-class StateStore(Protocol):
+class StateStore(Port, Protocol):
     """Working state per device that survives a restart."""
 
     def load(self, keys: Collection[str], *, now_ms: int) -> Mapping[str, StoredState]:
@@ -297,12 +243,8 @@ class StateStore(Protocol):
 
     def delete(self, keys: Collection[str]) -> None: ...
 
-    def ping(self) -> None: ...
 
-    def close(self) -> None: ...
-
-
-class LastSeen(Protocol):
+class LastSeen(Port, Protocol):
     """When each watched device was last heard (milliseconds UTC of the measurement)."""
 
     def enrol(self, seen_at_ms: Mapping[int, int]) -> None:
@@ -320,7 +262,3 @@ class LastSeen(Protocol):
     def overdue(self, before_ms: int, *, after_id: int = 0, limit: int = 1000) -> list[int]:
         """Watched devices not heard since `before_ms` (exclusive), one page in order of id."""
         ...
-
-    def ping(self) -> None: ...
-
-    def close(self) -> None: ...

@@ -107,7 +107,7 @@ def pack(rows: Sequence[Any]) -> str:
 
 def unpacker(row_type: type[T]) -> Callable[[str], list[T]]:
     """The inverse of `pack` for one type of row; raises `msgspec.DecodeError`."""
-    decode = msgspec.msgpack.Decoder(list[row_type]).decode  # type: ignore[valid-type]
+    decode = msgspec.msgpack.Decoder(list[row_type]).decode  # type: ignore[valid-type]  # a variable, on purpose
 
     def unpack(packed: str) -> list[T]:
         return decode(a2b_base64(packed))
