@@ -186,7 +186,7 @@ class TestSqliteFile:
             " BEGIN SELECT raise(FAIL, 'full'); END"
         )
         with pytest.raises(UplinkUnavailable, match="full"):
-            uplink.publish(TOPIC, [b"a", "b"], key="1")  # type: ignore[list-item]
+            uplink.publish(TOPIC, [b"a", "b"], key="1")
         connection.execute("DROP TRIGGER full")
         connection.close()
         assert uplink.publish(TOPIC, [b"a"], key="1") == 1
