@@ -3,14 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
-import msgspec
-
 from qold import wiring
 from qold.component import QoldBolt
 from qold.domain.credentials import Credential, CredentialCache, Kind
 from qold.keyring import load_keys
 from qold.ports import Device, Gateway, Registry
-from qold.records import decode_config_change
+from qold.records import UNDECODABLE, decode_config_change
 from qold.rows import LogRow, unpacker
 
 _log_rows = unpacker(LogRow)
@@ -68,7 +66,7 @@ class CredentialBolt(QoldBolt):
         for row in _log_rows(records):
             try:
                 change = decode_config_change(row.value)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 self.counters["config_unreadable"] += 1
                 continue
             if self.cache is not None and change.resource == self.kind:

@@ -7,7 +7,7 @@ import msgspec
 
 from qold.component import QoldBolt
 from qold.domain.readings import flags_of
-from qold.records import VERSION, decode_reading_record, is_newer
+from qold.records import UNDECODABLE, VERSION, decode_reading_record, is_newer
 from qold.rows import LogRow, ReadingRow, pack, shard, unpacker
 
 _log_rows = unpacker(LogRow)
@@ -27,7 +27,7 @@ class ParserBolt(QoldBolt):
         for row in _log_rows(values.records):
             try:
                 parsed = self._parse(row)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 reason = "newer-version" if is_newer(row.value) else "malformed"
                 source = f"{values.topic}:{values.partition}:{row.offset}"
                 letters.append((source, reason, row.value))

@@ -83,6 +83,8 @@ encode = _encoder.encode
 decode_report = msgspec.json.Decoder(Report).decode
 decode_config_change = msgspec.json.Decoder(ConfigChange).decode
 decode_reading_record = msgspec.json.Decoder(ReadingRecord).decode
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are no such record; msgspec names only the first itself."""
 
 
 class _Versioned(msgspec.Struct, gc=False):
@@ -96,7 +98,7 @@ def is_newer(value: bytes) -> bool:
     """True for a record of a version this code does not know yet."""
     try:
         return _decode_version(value).v > VERSION
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return False
 
 

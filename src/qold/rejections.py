@@ -42,8 +42,8 @@ def rejection(
 
 
 def without_token(message: dict[str, Any], device_digest: Digest) -> dict[str, Any]:
-    """The same message with the device's token as its digest and numbers JSON can hold."""
-    cleaned = _finite(message)
+    """The same message with the device's token as its digest, its numbers and text as JSON can hold them."""
+    cleaned = _storable(message)
     device = cleaned.get("device")
     if not isinstance(device, dict):
         return {**cleaned, "device": None}
@@ -53,11 +53,13 @@ def without_token(message: dict[str, Any], device_digest: Digest) -> dict[str, A
     return {**cleaned, "device": safe}
 
 
-def _finite(value: Any) -> Any:
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):  # JSON's escapes can spell half a character, UTF-8 cannot
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_storable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:

@@ -12,7 +12,15 @@ from typing import Any
 
 import msgspec
 
-from qold.records import MAX_DEVICE_ID, VERSION, Credentials, Reading, decode_report, reading_fault
+from qold.records import (
+    MAX_DEVICE_ID,
+    UNDECODABLE,
+    VERSION,
+    Credentials,
+    Reading,
+    decode_report,
+    reading_fault,
+)
 from qold.rows import ClaimedReading
 
 MAX_REPORT_BYTES = 4 * 2**20
@@ -68,7 +76,7 @@ def open_report(value: bytes) -> OpenedReport:
         raise Unreadable(f"{len(value)} bytes are more than {MAX_REPORT_BYTES}")
     try:
         report = decode_report(value)
-    except (msgspec.DecodeError, RecursionError):
+    except UNDECODABLE:
         return _open_carefully(value)
     if report.v != VERSION or not _is_plain(report.gateway, MAX_DEVICE_ID):
         return _open_carefully(value)
@@ -88,7 +96,8 @@ def open_report(value: bytes) -> OpenedReport:
 
 
 def _is_plain(credentials: Credentials, largest: int) -> bool:
-    return 1 <= credentials.id <= largest and len(str(credentials.auth)) <= MAX_TOKEN_LENGTH
+    token = str(credentials.auth)
+    return 1 <= credentials.id <= largest and len(token) <= MAX_TOKEN_LENGTH and token.isascii()
 
 
 def _claimed(index: int, reading: Reading) -> ClaimedReading:
@@ -181,7 +190,7 @@ def _convert(sent: Any, kind: type[Any]) -> Any:
         return "a key is given twice"
     try:
         return msgspec.convert(sent, kind)
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:  # JSON can spell half a character
         return str(exc)
 
 

@@ -68,6 +68,7 @@ BAD_READINGS = {
     "fractional time": {**GOOD, "time": 1795456000.5},
     "not an object": [1, 2],
     "null": None,
+    "half a character": {**GOOD, "temp": "\ud800"},
 }
 
 
@@ -84,11 +85,12 @@ def test_a_bad_reading_is_a_fault_and_its_neighbours_are_stored(bad):
 @pytest.mark.parametrize(
     "device",
     [{"auth": 1}, {"id": 0, "auth": 1}, {"id": 2**31, "auth": 1}, {"id": "1", "auth": 1}, {"id": 1},
-     {"id": 1, "auth": "x" * 65}, {"id": 1, "auth": None}, {"id": 1.5, "auth": 1}],
+     {"id": 1, "auth": "x" * 65}, {"id": 1, "auth": "\udfff"}, {"id": 1, "auth": None}, {"id": 1.5, "auth": 1}],
     ids=str,
 )  # fmt: skip
 def test_a_batch_with_a_bad_device_is_refused_reading_by_reading(device):
-    """Bad input: id missing, 0, above Cassandra's int, text, no token, long token, null, float."""
+    """Bad input: id missing, 0, above Cassandra's int, text, no token, long token, half a
+    character, null, float."""
     value = report(GOOD, GOOD, device=device)
     good = json.loads(report(GOOD))["batches"]
     value = json.dumps(
@@ -110,7 +112,7 @@ def test_a_key_given_twice_is_refused_not_guessed():
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"not json", b"[]", b"null", b"1e999", b"\xff\xfe{}", b'{"v":1}', b"[" * 100_000,
+    [b"", b"not json", b"[]", b"null", b"1e999", b"\xff\xfe{}", b'{"a":"\xff"}', b'{"v":1}', b"[" * 100_000,
      b'{"a":' * 50_000, b"9" * 10_000, b'{"v":1,"gateway":{"id":1,"auth":"x"},"gateway":{}}',
      b'{"v":"1","gateway":{"id":1,"auth":"x"},"batches":[]}',
      b'{"v":0,"gateway":{"id":1,"auth":"x"},"batches":[]}',
