@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 TIMES = 3
 SHARE = 0.01
@@ -64,10 +65,16 @@ def _draw(
     if not names:
         return {}
     times = max(TIMES, int(len(slots) * SHARE / len(names)))
-    if len(slots) < times * len(names):
-        raise TooShort(
-            f"{len(slots)} sendings are too few for {', '.join(names)} {TIMES} times each;"
-            " use more --devices, more --hours or fewer --faults"
-        )
-    drawn = rng.sample(list(slots), times * len(names))
-    return {slot: (names[i % len(names)], i // len(names)) for i, slot in enumerate(drawn)}
+    shuffled = rng.sample(list(slots), len(slots))
+    drawn: dict[Slot, tuple[str, int]] = {}
+    for name in sorted(names, key=lambda name: name != "reset"):
+        # A device's first sending has sequence 0 anyway: there is nothing to reset.
+        free = (slot for slot in shuffled if slot not in drawn and (slot[1] or name != "reset"))
+        chosen = list(islice(free, times))
+        if len(chosen) < times:
+            raise TooShort(
+                f"{len(slots)} sendings are too few for {', '.join(names)} {TIMES} times each;"
+                " use more --devices, more --hours or fewer --faults"
+            )
+        drawn.update({slot: (name, number) for number, slot in enumerate(chosen)})
+    return drawn
