@@ -1,6 +1,7 @@
 """`./qold demo`."""
 
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -29,13 +30,26 @@ def _faults(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str
     return names
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # no range refuses it
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
 @click.command()
 @click.option("--devices", type=click.IntRange(1, MAX_DEVICES), default=60, show_default=True)
 @click.option("--gateways", type=click.IntRange(1, MAX_GATEWAYS), default=4, show_default=True)
-@click.option("--hours", type=click.FloatRange(0.25, 24 * 31), default=24, show_default=True)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0.25, 24 * 31),
+    callback=_number,
+    default=24,
+    show_default=True,
+)
 @click.option(
     "--speed",
     type=click.FloatRange(min=0),
+    callback=_number,
     default=3600,
     show_default=True,
     help="Simulated seconds per second; 0 is as fast as it goes.",
@@ -88,8 +102,10 @@ def command(
     if not any(True for source in sources for _ in source.sendings()):
         raise Failure("no device sends within these --hours", exit_code=USAGE)
     plan = Plan(sources=sources, gateways=gateways, seed=seed, speed=speed, faults=faults)
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise Failure(f"--keep {keep}: not empty", fix="name a new folder", exit_code=USAGE)
+    if keep is not None and keep.exists() and not (keep.is_dir() and not any(keep.iterdir())):
+        raise Failure(
+            f"--keep {keep}: not an empty folder", fix="name a new folder", exit_code=USAGE
+        )
     with tempfile.TemporaryDirectory(prefix="qold-demo-") as temporary:
         outcome = _run(
             plan, Settings.load(keep or temporary, {}), is_recorded=recording is not None
