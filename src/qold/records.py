@@ -1,24 +1,30 @@
 """The messages on the log, typed and versioned; unknown fields are ignored (docs/wire-format.md).
 
-Seconds on the wire. `encode` and the decoders are the only places where JSON is made or read.
+Seconds on the wire. The decoders check types and ranges; a struct made here is not checked. `encode` and the decoders are the only places where JSON is made or read.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 VERSION = 1
 MAX_DEVICE_ID = 2**31 - 1
-MIN_CELSIUS, MAX_CELSIUS = -327.67, 327.67
+
+Identity = Annotated[int, Meta(ge=1, le=MAX_DEVICE_ID)]
+Celsius = Annotated[float, Meta(ge=-327.67, le=327.67)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Sequence = Annotated[int, Meta(ge=0, le=0xFFFF)]
+Seconds = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One measurement: °C or None for a sensor fault, Unix seconds, % or None for unknown."""
 
-    temp: float | None
-    time: int
-    batt: int | None
-    seq: int | None = None
+    temp: Celsius | None
+    time: Seconds
+    batt: Percent | None
+    seq: Sequence | None = None
     door: bool = False
     defrost: bool = False
 
@@ -26,13 +32,13 @@ class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class DeviceId(msgspec.Struct, frozen=True, gc=False):
     """A device behind authentication: no credentials."""
 
-    id: int
+    id: Identity
 
 
 class GatewayId(msgspec.Struct, frozen=True, gc=False):
     """A gateway behind authentication: no credentials."""
 
-    id: int
+    id: Identity
 
 
 class ReadingRecord(msgspec.Struct, frozen=True, gc=False):
@@ -42,14 +48,14 @@ class ReadingRecord(msgspec.Struct, frozen=True, gc=False):
     device: DeviceId
     gateway: GatewayId
     reading: Reading
-    received: int
+    received: Seconds
     origin: str
 
 
 class Credentials(msgspec.Struct, frozen=True, gc=False):
     """An id and the token it was sent with, a number or text (inventory A11)."""
 
-    id: int
+    id: Identity
     auth: int | str
 
 
@@ -100,19 +106,6 @@ def is_newer(value: bytes) -> bool:
         return _decode_version(value).v > VERSION
     except UNDECODABLE:
         return False
-
-
-def reading_fault(reading: Reading) -> str | None:
-    """Why a reading's values cannot be, or None (types are checked by the decoder)."""
-    if reading.temp is not None and not MIN_CELSIUS <= reading.temp <= MAX_CELSIUS:
-        return "temp out of range"
-    if reading.batt is not None and not 0 <= reading.batt <= 100:
-        return "batt out of range"
-    if reading.seq is not None and not 0 <= reading.seq <= 0xFFFF:
-        return "seq out of range"
-    if not -(2**53) < reading.time < 2**53:
-        return "time out of range"
-    return None
 
 
 def to_builtins(value: Any) -> Any:

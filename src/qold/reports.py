@@ -13,13 +13,11 @@ from typing import Any
 import msgspec
 
 from qold.records import (
-    MAX_DEVICE_ID,
     UNDECODABLE,
     VERSION,
     Credentials,
     Reading,
     decode_report,
-    reading_fault,
 )
 from qold.rows import ClaimedReading
 
@@ -78,26 +76,22 @@ def open_report(value: bytes) -> OpenedReport:
         report = decode_report(value)
     except UNDECODABLE:
         return _open_carefully(value)
-    if report.v != VERSION or not _is_plain(report.gateway, MAX_DEVICE_ID):
+    if report.v != VERSION or not _is_plain(report.gateway):
         return _open_carefully(value)
     opened = OpenedReport(report.gateway.id, str(report.gateway.auth))
     index = 0
     for batch in report.batches:
-        readings = []
-        for reading in batch.readings:
-            if reading_fault(reading) is not None:
-                return _open_carefully(value)
-            readings.append(_claimed(index, reading))
-            index += 1
-        if not _is_plain(batch.device, MAX_DEVICE_ID):
+        if not _is_plain(batch.device):
             return _open_carefully(value)
+        readings = [_claimed(n, reading) for n, reading in enumerate(batch.readings, index)]
+        index += len(readings)
         opened.claims.append(Claim(batch.device.id, str(batch.device.auth), readings))
     return opened if _has_single_keys(value, len(report.batches), index) else _open_carefully(value)
 
 
-def _is_plain(credentials: Credentials, largest: int) -> bool:
+def _is_plain(credentials: Credentials) -> bool:
     token = str(credentials.auth)
-    return 1 <= credentials.id <= largest and len(token) <= MAX_TOKEN_LENGTH and token.isascii()
+    return len(token) <= MAX_TOKEN_LENGTH and token.isascii()
 
 
 def _claimed(index: int, reading: Reading) -> ClaimedReading:
@@ -148,8 +142,8 @@ def _open_carefully(value: bytes) -> OpenedReport:
     gateway = _convert(report.get("gateway"), Credentials)
     if version != VERSION or not isinstance(gateway, Credentials):
         raise Unreadable("v or gateway is missing or wrong", readings=_count(report))
-    if not _is_plain(gateway, MAX_DEVICE_ID):
-        raise Unreadable("gateway id or token out of range", readings=_count(report))
+    if not _is_plain(gateway):
+        raise Unreadable("gateway token is too long or not ASCII", readings=_count(report))
     opened = OpenedReport(gateway.id, str(gateway.auth))
     index = 0
     for batch in _batches(report):
@@ -162,12 +156,12 @@ def _open_batch(opened: OpenedReport, batch: Any, index: int) -> int:
     device = _convert(whole.get("device"), Credentials)
     sent_device = whole.get("device")
     detail = "" if isinstance(device, Credentials) else f"device: {device}"
-    if isinstance(device, Credentials) and not _is_plain(device, MAX_DEVICE_ID):
-        detail = "device id or token out of range"
+    if isinstance(device, Credentials) and not _is_plain(device):
+        detail = "device token is too long or not ASCII"
     device_id = device.id if isinstance(device, Credentials) else None
     good = []
     for sent in _readings(batch):
-        reading = detail or _checked(sent)
+        reading = detail or _convert(sent, Reading)
         if isinstance(reading, Reading):
             good.append(_claimed(index, reading))
         else:
@@ -177,11 +171,6 @@ def _open_batch(opened: OpenedReport, batch: Any, index: int) -> int:
     if good and isinstance(device, Credentials):
         opened.claims.append(Claim(device.id, str(device.auth), good))
     return index
-
-
-def _checked(sent: Any) -> Reading | str:
-    reading = _convert(sent, Reading)
-    return reading if isinstance(reading, str) else reading_fault(reading) or reading
 
 
 def _convert(sent: Any, kind: type[Any]) -> Any:

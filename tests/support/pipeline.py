@@ -8,6 +8,7 @@ from local.simulator.clock import SimulatedClock
 from local.topologies import load_topology
 from qold import wiring
 from qold.keyring import ensure_keys
+from qold.ports import Refused, Unavailable
 from qold.provisioning import Provisioning
 from qold.settings import Settings
 
@@ -104,3 +105,23 @@ def make_record(device_id: int, time_s: int = NOW_S, *, origin: str = "reports:0
             "origin": origin,
         }
     ).encode()
+
+
+class FaultyStore:
+    """A real store that is away for so many writes, and refuses the rows of one device."""
+
+    def __init__(self, store, *, away: int = 0, refused_device: int | None = None) -> None:
+        self._store, self._away, self._refused_device = store, away, refused_device
+
+    def write(self, *arguments):
+        *metric, rows = arguments
+        if self._away:
+            self._away -= 1
+            raise Unavailable("no host available")
+        kept = [row for row in rows if row.device_id != self._refused_device]
+        assert self._store.write(*metric, kept) == []
+        return [
+            Refused(index, "refused-by-test")
+            for index, row in enumerate(rows)
+            if row.device_id == self._refused_device
+        ]
