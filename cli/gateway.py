@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 from rich.table import Table
@@ -125,7 +126,7 @@ def _write(path: Path, gateway_id: int, token: str, settings: Settings) -> None:
         token=token,
         outbox=f"{path.stem}-outbox.db",
         status=f"{path.stem}-status",
-        uplink=f"sqlite://{log_file}",
+        uplink=f"sqlite://{quote(log_file)}?max_mb={settings.log_max_mb}",
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.output.uplink import Uplink, UplinkUnavailable
+from gateway.output.uplink import Uplink, UplinkUnavailable, uplink_for
 from gateway.output.uplink.sqlite import SqliteUplink
+from gateway.settings import SettingsError
 from local.simulator.clock import SimulatedClock
 from qold.adapters.log.sqlite import SqliteLog
 from qold.ports import MessageLog, Record
@@ -191,3 +192,22 @@ class TestSqliteFile:
         connection.close()
         assert uplink.publish(TOPIC, [b"a"], key="1") == 1
         assert [record.value for record in records(log)] == [b"a"]
+
+    def test_a_full_file_is_refused_until_it_was_read(self, log: SqliteLog, tmp_path: Path) -> None:
+        """What is refused stays in the gateway's outbox."""
+        uplink = uplink_for(f"sqlite://{tmp_path}/log.db?max_mb=1", SimulatedClock(NOW_MS))
+        log.append(TOPIC, [("1", bytes(1000))] * 2000)
+        with pytest.raises(UplinkUnavailable, match="full"):
+            uplink.publish(TOPIC, [b"a"], key="1")
+        reader = log.reader("reader", TOPIC, [0, 1])
+        reader.commit({p: end.next for p, end in log.offsets(TOPIC).items()})
+        reader_log = SqliteLog(tmp_path / "log.db", clock=SimulatedClock(NOW_MS), max_bytes=2**20)
+        assert reader_log.prune() == 2000
+        assert uplink.publish(TOPIC, [b"a"], key="1") == 1
+        uplink.close()
+
+    @pytest.mark.parametrize("url", ["sqlite:log.db", "sqlite:///l?max_mb=x", "sqlite:///l?a=1"])
+    def test_a_wrong_url_is_refused(self, url: str) -> None:
+        """Tried: a relative path, a size that is no number, an unknown option."""
+        with pytest.raises(SettingsError, match=r"uplink\.url"):
+            uplink_for(url, SimulatedClock(NOW_MS))

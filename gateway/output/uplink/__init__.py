@@ -5,6 +5,7 @@ A new technology passes tests/contract/test_uplink_contract.py.
 
 from collections.abc import Sequence
 from typing import Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gateway.clock import Clock
 from gateway.settings import SettingsError
@@ -27,13 +28,19 @@ class Uplink(Protocol):
 
 
 def uplink_for(url: str, clock: Clock) -> Uplink:
-    """The uplink of a URL, not connected yet; raises SettingsError."""
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite":
+    """The uplink of a URL, not connected yet; raises SettingsError.
+
+    `sqlite:///var/log.db?max_mb=4096`: a log file on this machine, of that size at most.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
         from gateway.output.uplink.sqlite import SqliteUplink
 
-        path = rest.removeprefix("//")
-        if not path.startswith("/"):
+        options = dict(parse_qsl(parts.query))
+        max_mb = options.pop("max_mb", "4096")
+        if not parts.path.startswith("/"):
             raise SettingsError([f"uplink.url: {url}: the path must be absolute"])
-        return SqliteUplink(path, clock)
+        if options or not max_mb.isdecimal():
+            raise SettingsError([f"uplink.url: {url}: only ?max_mb=NUMBER may follow the path"])
+        return SqliteUplink(unquote(parts.path), clock, max_bytes=int(max_mb) * 2**20)
     raise SettingsError([f"uplink.url: {url}: unknown scheme, known are: sqlite"])

@@ -16,11 +16,15 @@ _TOPIC_SHIFT, _PARTITION_SHIFT = 48, 40
 
 
 class SqliteUplink:
-    """Appends to a log file on this machine; it does not make one."""
+    """Appends to a log file on this machine; it does not make one.
 
-    def __init__(self, path: str | Path, clock: Clock) -> None:
+    A file of more than `max_bytes` is refused until the pipeline has read what is in it.
+    """
+
+    def __init__(self, path: str | Path, clock: Clock, *, max_bytes: int = 4 * 2**30) -> None:
         self._path = Path(path)
         self._clock = clock
+        self._max_bytes = max_bytes
         self._connection: sqlite3.Connection | None = None
 
     def publish(self, topic: str, values: Sequence[bytes], *, key: str) -> int:
@@ -73,6 +77,10 @@ class SqliteUplink:
     def _append(
         self, connection: sqlite3.Connection, topic: str, values: Sequence[bytes], key: str
     ) -> None:
+        if _bytes_used(connection) > self._max_bytes:
+            raise UplinkUnavailable(
+                f"{self._path}: full, {self._max_bytes} bytes wait to be read; is `./qold up` running?"
+            )
         number, partitions = _topic(connection, topic)
         partition = zlib.crc32(key.encode()) % partitions
         (offset,) = connection.execute(
@@ -89,6 +97,14 @@ class SqliteUplink:
             "UPDATE heads SET next_offset = ? WHERE topic_number = ? AND partition = ?",
             (offset + len(values), number, partition),
         )
+
+
+def _bytes_used(connection: sqlite3.Connection) -> int:
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
 
 
 def _topic(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 Retention: a record goes when every consumer of its topic has committed it and it is older than
 seven days; a topic nobody consumes keeps seven days. When the file is full, records that every
-consumer has go early; unread ones never go, appending raises `Unavailable` instead, and the
-gateways keep their readings.
+consumer has go early; unread ones never go. It is the gateways' uplink that refuses a full file:
+the pipeline's own appends must pass, or what fills the file could never be worked off.
 """
 
+import logging
 import time
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -14,13 +15,15 @@ from typing import Literal
 
 from qold.adapters.sqlite_file import SqliteFile
 from qold.clock import Clock
-from qold.ports import LogReader, PartitionOffsets, Record, Rejected, Unavailable
+from qold.ports import LogReader, PartitionOffsets, Record, Rejected
 
 RETENTION_MS = 7 * 24 * 3600 * 1000
 PRUNE_EVERY_MS = 60_000
 LOOK_AGAIN_S = 0.005
 _TOPIC_SHIFT, _PARTITION_SHIFT = 48, 40
 _KEPT_KEYS = 100_000
+
+log = logging.getLogger(__name__)
 
 
 class SqliteLog:
@@ -153,9 +156,7 @@ class SqliteLog:
                         (first + until - low, number, partition),
                     )
         if is_full and self._is_full():
-            raise Unavailable(
-                f"{self._file.path}: full ({self._max_bytes} bytes of unread records)"
-            )
+            log.warning("%s is full: %d bytes of unread records", self._file.path, self._max_bytes)
         return deleted
 
     def ping(self) -> None:
@@ -248,13 +249,14 @@ class _SqliteReader:
 
     def _read(self, partition: int, max_records: int, max_bytes: int) -> list[Record]:
         base = _record_id(self._number, partition, 0)
+        position = self._positions[partition]
         records: list[Record] = []
         size = 0
         with self._file.reading() as db:
             rows = db.execute(
                 "SELECT id, key, value, appended_at_ms FROM records"
                 " WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-                (base + self._positions[partition], base + (1 << _PARTITION_SHIFT), max_records),
+                (base + position, base + (1 << _PARTITION_SHIFT), max_records),
             )
             for record_id, key, value, appended_at_ms in rows:
                 size += len(value)
@@ -263,6 +265,15 @@ class _SqliteReader:
                 records.append(
                     Record(self._topic, partition, record_id - base, key, value, appended_at_ms)
                 )
+        if records and records[0].offset > position:
+            log.warning(
+                "consumer=%s missed %s:%d:%d-%d, which retention has passed",
+                self._consumer,
+                self._topic,
+                partition,
+                position,
+                records[0].offset - 1,
+            )
         return records
 
 
