@@ -64,7 +64,15 @@ def command(
     if not points:
         stderr.print(f"device {device_id} has no {metric} in this time", highlight=False)
     elif shape == "plot":
-        click.echo(draw(points, title=f"device {device_id} {device}", unit=unit))
+        click.echo(
+            draw(
+                points,
+                title=f"device {device_id}"
+                if device.isdigit()
+                else f"{device} (device {device_id})",
+                unit=unit,
+            )
+        )
     else:
         _print(points, shape, unit)
 
