@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,7 @@ class Supervisor:
         """Start what is not running; what dies again soon waits longer each time."""
         now = time.monotonic()
         for child in self._children:
+            _cap(self._logs / f"{child.name}.log")
             if child.process is not None and child.process.poll() is not None:
                 self._note_death(child, child.process.returncode, now)
             if child.process is None and now >= child.start_again_at:
@@ -131,8 +133,6 @@ class Supervisor:
     def _start(self, child: _Child, now: float) -> None:
         self._logs.mkdir(mode=0o700, exist_ok=True)
         path = self._logs / f"{child.name}.log"
-        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
         command = [sys.executable, "-m", "cli", "run", child.name]
         with path.open("ab") as output:
             child.process = subprocess.Popen(
@@ -154,6 +154,13 @@ class Supervisor:
         child.process = None
         child.start_again_at = now + child.backoff_s
         child.backoff_s = min(BACKOFF_LAST_S, 2 * child.backoff_s)
+
+
+def _cap(path: Path) -> None:
+    # The process writes on: it appends to the same file, which is copied and emptied.
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        os.truncate(path, 0)
 
 
 def write_status(settings: Settings, name: str, status: dict[str, object]) -> None:
