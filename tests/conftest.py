@@ -1,5 +1,6 @@
 """What holds for every test: no socket where none is needed, one profile for properties."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from pytest_socket import disable_socket, enable_socket
 
 settings.register_profile("qold", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("qold")
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["PYTHONPATH"] = f"{ROOT}/src:{ROOT}"  # as ./qold sets it, for processes that tests start
 
 SOCKETLESS = {"unit", "topology"}
 
