@@ -1,9 +1,9 @@
 """One SQLite file: opened at the first call, durable commits, schema by version."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class SqliteFile:
         self._schema = schema
         self._connection: sqlite3.Connection | None = None
 
-    @contextmanager
+    @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for queries."""
         try:
@@ -30,7 +30,7 @@ class SqliteFile:
         except sqlite3.Error as exc:
             raise self._unavailable(exc) from exc
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A write transaction, durable on exit; rolled back when the block raises."""
         try:
@@ -60,7 +60,10 @@ class SqliteFile:
         if self.path != MEMORY:
             try:
                 Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                # O_EXCL: closing a descriptor of a file that is there drops every lock this process
+                # has on it, and the next process to close it deletes the WAL we go on writing.
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             except OSError as exc:
                 raise Unavailable(f"{self.path}: {exc.strerror}") from exc
         connection = sqlite3.connect(
