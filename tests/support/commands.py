@@ -20,7 +20,7 @@ def environment(**more: object) -> dict[str, str]:
     """This process's environment without settings of Qold; `more` is laid over it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QOLD_")}
     added = {name: str(value) for name, value in more.items()}
-    return {**kept, "PYTHONPATH": f"{ROOT}/src:{ROOT}", "NO_COLOR": "1", **added}
+    return {**kept, "NO_COLOR": "1", **added}
 
 
 def qold(
