@@ -389,7 +389,7 @@ def test_a_store_that_lost_something_is_exit_4(running: Processes, tmp_path: Pat
     wait_until(lambda: "10 %" in running.log_tail("demo"), "the first line")
     lost = in_store(state, "raw", "DELETE FROM raw RETURNING device_id")
     assert process.wait(PATIENCE_S) == 4
-    summary = json.loads(running.log_tail("demo").splitlines()[-1])
+    (summary,) = json_lines(running.output("demo"))
     assert lost
     assert summary["missing"] == len(lost)
     assert (summary["unexpected"], summary["duplicates"]) == (0, 0)

@@ -27,25 +27,25 @@ def wait_until(
 
 
 class Processes:
-    """Running processes by name; `<folder>/<name>.log` keeps what each wrote on stderr."""
+    """Running processes by name; `<folder>/<name>.out` and `.log` keep their stdout and stderr."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
-        self, name: str, command: Sequence[str], *, stdout: int | None = None, **environ: object
+        self, name: str, command: Sequence[str], **environ: object
     ) -> subprocess.Popen[bytes]:
-        """Start a process under a name that is free; stdout goes to its log, too, if not given."""
+        """Start a process under a name that is free; what an earlier one wrote stays."""
         assert name not in self._running, f"{name} runs already"
-        with self.log_path(name).open("ab") as output:
+        with self._path(name, "out").open("ab") as out, self._path(name, "log").open("ab") as err:
             self._running[name] = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=environment(**environ),
                 stdin=subprocess.DEVNULL,
-                stdout=output if stdout is None else stdout,
-                stderr=output,
+                stdout=out,
+                stderr=err,
                 preexec_fn=_die_with_parent,
             )
         return self._running[name]
@@ -64,12 +64,14 @@ class Processes:
     def is_running(self, name: str) -> bool:
         return self._running[name].poll() is None
 
-    def log_path(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+    def output(self, name: str) -> str:
+        """All that processes of this name have written on stdout."""
+        path = self._path(name, "out")
+        return path.read_text("utf-8") if path.exists() else ""
 
     def log_tail(self, name: str) -> str:
-        """The end of what a process wrote, for the message of a failure."""
-        path = self.log_path(name)
+        """The end of what they have written on stderr."""
+        path = self._path(name, "log")
         return path.read_text("utf-8", "replace")[-LOG_TAIL:] if path.exists() else ""
 
     def close(self) -> None:
@@ -78,8 +80,9 @@ class Processes:
             process = self._running.pop(name)
             process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+
+    def _path(self, name: str, suffix: str) -> Path:
+        return self._folder / f"{name}.{suffix}"
 
 
 @contextmanager
