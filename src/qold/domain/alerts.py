@@ -1,0 +1,72 @@
+"""Which excursions people are told of, and when (source 7.3.4; inventory A26, A29).
+
+An excursion is told once: live at its first live reading, or historic when it was over before
+anything live was heard. Two alerts of one device and kind are at least an hour of event time apart.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qold.domain.excursions import LATE_MS, Excursion, Kind
+
+APART_MS = 3_600_000
+LIVE_MS = 1_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """`fired_at_ms` is the time of the reading that fired it; historic ones wait for the morning."""
+
+    id: str
+    device_id: int
+    kind: Kind
+    fired_at_ms: int
+    started_at_ms: int
+    ended_at_ms: int | None
+    extreme: float
+    is_live: bool
+
+
+def decide(
+    device_id: int,
+    excursion: Excursion,
+    fired_at_ms: Sequence[int],
+    *,
+    newest_at_ms: int,
+    received_at_ms: int,
+) -> Alert | None:
+    """The alert that an excursion calls for now; `fired_at_ms` are the earlier ones of its kind.
+
+    `newest_at_ms` is the device's newest reading, `received_at_ms` when the present one came.
+    """
+    is_open = excursion.ended_at_ms is None
+    is_live = is_open and received_at_ms - newest_at_ms <= LIVE_MS
+    if is_open and not is_live:
+        return None
+    at_ms = newest_at_ms if is_open else excursion.confirmed_at_ms
+    end_ms = newest_at_ms if excursion.ended_at_ms is None else excursion.ended_at_ms
+    for fired_ms in fired_at_ms:
+        if excursion.started_at_ms <= fired_ms <= end_ms or abs(at_ms - fired_ms) < APART_MS:
+            return None
+    return Alert(
+        alert_id(device_id, excursion.kind, at_ms),
+        device_id,
+        excursion.kind,
+        at_ms,
+        excursion.started_at_ms,
+        excursion.ended_at_ms,
+        excursion.extreme,
+        is_live,
+    )
+
+
+def alert_id(device_id: int, kind: str, fired_at_ms: int) -> str:
+    """24 hex digits, the same for the same firing reading: also the idempotency key."""
+    content = f"{device_id}|{kind}|{fired_at_ms}".encode()
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
+
+
+def remembered(fired_at_ms: Sequence[int], *, newest_at_ms: int) -> list[int]:
+    """The firing times that can still matter to a late reading."""
+    return [at_ms for at_ms in fired_at_ms if at_ms > newest_at_ms - LATE_MS - APART_MS]
