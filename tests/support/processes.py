@@ -1,7 +1,6 @@
 """Processes that a test starts: each has a log file and ends by its pid, however the test ends."""
 
 import ctypes
-import os
 import signal
 import subprocess
 import time
@@ -96,12 +95,12 @@ def processes(folder: Path) -> Iterator[Processes]:
 
 
 def is_alive(pid: int) -> bool:
-    """True while a process of this number runs."""
+    """True while a process of this number runs; a zombie does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
         return False
-    return True
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _die_with_parent() -> None:
