@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from local.topologies import topology_names
 from qold import wiring
@@ -26,6 +27,7 @@ from qold.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_S = 4.0
+ASKING_S = 1.0
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
 STEADY_S = 60.0
 MAX_LOG_BYTES = 5 * 2**20
@@ -65,10 +67,7 @@ def state_lock(settings: Settings) -> Iterator[None]:
     path = lock_path(settings)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(supervisor_pid(settings)) from None
+        _lock(file, settings)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -170,6 +169,20 @@ def write_status(settings: Settings, name: str, status: dict[str, object]) -> No
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(status), "utf-8")
     draft.replace(path)
+
+
+def _lock(file: IO[str], settings: Settings) -> None:
+    deadline = time.monotonic() + ASKING_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # Whoever asks which process it is also holds the lock, for a moment.
+            pid = supervisor_pid(settings)
+            if pid or time.monotonic() >= deadline:
+                raise AlreadyRunning(pid) from None
+        time.sleep(0.01)
 
 
 def _die_with_parent() -> None:
