@@ -1,6 +1,7 @@
 """./qold up, status and down, and a reading's whole way through processes of their own."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import supervisor_pid
+from local.embedded import AlreadyRunning, lock_path, state_lock, supervisor_pid
 from local.simulator.serial_line import SerialLine
 from qold.settings import Settings
 from qold.wire import Frame, Item, encode
@@ -256,3 +257,19 @@ def test_the_topologies_end_with_a_killed_supervisor(new_state: Callable[..., St
     state.run("up", "-d")
     assert not set(pids) & set(state.topology_pids())
     state.run("down")
+
+
+def test_a_look_at_the_status_does_not_keep_up_from_starting(
+    new_state: Callable[..., State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the lock for a moment, as a shared one; `up` waits for that."""
+    settings = new_state().settings
+    asking = lock_path(settings).open("a")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr("local.embedded.time.sleep", lambda seconds: asking.close())
+    with state_lock(settings):
+        assert asking.closed
+        assert supervisor_pid(settings) == os.getpid()
+        with pytest.raises(AlreadyRunning, match=str(os.getpid())), state_lock(settings):
+            pytest.fail("two hold it")
+    assert supervisor_pid(settings) == 0
