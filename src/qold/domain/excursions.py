@@ -2,30 +2,53 @@
 
 The list of excursions is a function of the set of readings: any order and any repetition ends in
 the same list. Readings in order advance a small state; an older one rebuilds the device from the
-checkpoint before it. Times are event times; battery has neither delay nor hysteresis.
+checkpoint before it. Times are event times.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
-
-from qold.domain.limits import Limits
 
 Kind = Literal["temperature.high", "temperature.low", "battery.low"]
 
 DAY_MS = 86_400_000
 LATE_MS = 8 * DAY_MS
-PAUSE_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Sample:
-    """A reading as the rules see it; (at_ms, fingerprint) tells two of a device apart."""
+    """One value of a metric; (at_ms, fingerprint) tells two of a device apart."""
 
     at_ms: int
     fingerprint: int
-    celsius: float | None = field(compare=False)
-    battery: int | None = field(compare=False)
+    value: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Values beyond `limit` are outside; `sign` is 1 where higher is worse, -1 where lower is.
+
+    An excursion counts once it was observed for `delay_ms`, which a gap of more than `pause_ms`
+    between two readings does not add to, and ends `hysteresis` within the limit. None: no limit.
+    """
+
+    kind: Kind
+    limit: float | None
+    sign: Literal[1, -1]
+    pause_ms: int
+    delay_ms: int = 0
+    hysteresis: float = 0.0
+
+    def is_outside(self, value: float) -> bool:
+        """Strictly beyond the limit."""
+        return self.limit is not None and self.sign * value > self.sign * self.limit
+
+    def is_back(self, value: float) -> bool:
+        """Far enough within the limit to end an excursion."""
+        if self.limit is None:
+            return True
+        # Rounded, so that 8.1 - 0.3 is 7.8 and not a hair beside it.
+        return self.sign * value <= round(self.sign * self.limit - self.hysteresis, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,7 @@ class Checkpoint:
 
 @dataclass(slots=True)
 class DeviceState:
-    """What is kept of a device: `newest` is the key of the last reading in order."""
+    """What is kept of one metric of a device: `newest` is the key of the last reading in order."""
 
     newest: tuple[int, int] | None = None
     runs: dict[Kind, Run] = field(default_factory=dict)
@@ -85,27 +108,22 @@ class DeviceState:
         return sum(point.readings for point in self.checkpoints if point.from_ms >= from_ms)
 
 
-def advance(state: DeviceState, sample: Sample, limits: Limits) -> list[Excursion]:
+def advance(state: DeviceState, sample: Sample, rules: Sequence[Rule]) -> list[Excursion]:
     """Take in the next reading in order; returns the excursions it opened, changed or ended."""
     _take_note(state, sample)
     changed: list[Excursion] = []
-    celsius, at_ms = sample.celsius, sample.at_ms
-    if celsius is not None:
-        highest, lowest = limits.max_celsius, limits.min_celsius
-        if "temperature.high" in state.runs or (highest is not None and celsius > highest):
-            _advance(state, "temperature.high", at_ms, celsius, highest, limits, changed)
-        if "temperature.low" in state.runs or (lowest is not None and celsius < lowest):
-            _advance(state, "temperature.low", at_ms, celsius, lowest, limits, changed)
-    battery = sample.battery
-    if battery is not None and ("battery.low" in state.runs or battery < limits.min_battery):
-        _advance(state, "battery.low", at_ms, battery, limits.min_battery, limits, changed)
+    for rule in rules:
+        if rule.kind in state.runs or rule.is_outside(sample.value):
+            _follow(state, sample, rule, changed)
     return changed
 
 
-def rebuild(state: DeviceState, samples: Iterable[Sample], limits: Limits) -> list[Excursion]:
+def rebuild(
+    state: DeviceState, samples: Iterable[Sample], rules: Sequence[Rule]
+) -> list[Excursion]:
     """Start again at the checkpoint before the oldest sample; returns every excursion since.
 
-    `samples` are all readings of the device from that checkpoint on, in any order, also repeated.
+    `samples` are all readings of the metric from that checkpoint on, in any order, also repeated.
     What it returns replaces every excursion that was open at that checkpoint or began after it.
     """
     ordered = sorted(set(samples))
@@ -116,7 +134,7 @@ def rebuild(state: DeviceState, samples: Iterable[Sample], limits: Limits) -> li
     state.newest = None
     excursions: dict[tuple[Kind, int], Excursion] = {}
     for sample in ordered:
-        for excursion in advance(state, sample, limits):
+        for excursion in advance(state, sample, rules):
             excursions[excursion.kind, excursion.started_at_ms] = excursion
     return list(excursions.values())
 
@@ -136,38 +154,28 @@ def _take_note(state: DeviceState, sample: Sample) -> None:
     state.newest = (sample.at_ms, sample.fingerprint)
 
 
-def _advance(
-    state: DeviceState,
-    kind: Kind,
-    at_ms: int,
-    value: float,
-    limit: float | None,
-    limits: Limits,
-    changed: list[Excursion],
-) -> None:
-    is_temperature = kind != "battery.low"
-    sign = 1 if kind == "temperature.high" else -1
-    delay_ms, hysteresis = (limits.delay_ms, limits.hysteresis) if is_temperature else (0, 0.0)
-    run = state.runs.get(kind)
+def _follow(state: DeviceState, sample: Sample, rule: Rule, changed: list[Excursion]) -> None:
+    at_ms, value = sample.at_ms, sample.value
+    run = state.runs.pop(rule.kind, None)
     if run is None:
         run = Run(at_ms, at_ms, 0, value, None)
     else:
         gap_ms = at_ms - run.last_at_ms
-        if gap_ms > PAUSE_INTERVALS * limits.interval_ms:
-            gap_ms = 0
-        extreme = max(run.extreme, value, key=lambda it: sign * it)
-        run = replace(run, last_at_ms=at_ms, observed_ms=run.observed_ms + gap_ms, extreme=extreme)
-    has_ended = limit is None or _is_back(value, limit, sign, hysteresis)
-    if not has_ended and run.confirmed_at_ms is None and run.observed_ms >= delay_ms:
-        run = replace(run, confirmed_at_ms=at_ms)
-    if has_ended:
-        state.runs.pop(kind, None)
-    else:
-        state.runs[kind] = run
+        run = replace(
+            run,
+            last_at_ms=at_ms,
+            observed_ms=run.observed_ms + (gap_ms if gap_ms <= rule.pause_ms else 0),
+            extreme=max(run.extreme, value, key=lambda it: rule.sign * it),
+        )
+    has_ended = rule.is_back(value)
+    if not has_ended:
+        if run.confirmed_at_ms is None and run.observed_ms >= rule.delay_ms:
+            run = replace(run, confirmed_at_ms=at_ms)
+        state.runs[rule.kind] = run
     if run.confirmed_at_ms is not None:
         changed.append(
             Excursion(
-                kind,
+                rule.kind,
                 run.started_at_ms,
                 run.confirmed_at_ms,
                 at_ms if has_ended else None,
@@ -175,8 +183,3 @@ def _advance(
                 run.observed_ms,
             )
         )
-
-
-def _is_back(value: float, limit: float, sign: int, hysteresis: float) -> bool:
-    # Rounded, so that 8.1 - 0.3 is 7.8 and not a hair beside it.
-    return sign * value <= round(sign * limit - hysteresis, 6)

@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qold.domain.excursions import Rule
+
 DEFAULT_MIN_BATTERY = 20
 DEFAULT_INTERVAL_S = 900
+PAUSE_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,19 @@ class Limits:
     delay_ms: int = 0
     hysteresis: float = 0.0
     interval_ms: int = DEFAULT_INTERVAL_S * 1000
+
+    def temperature_rules(self) -> tuple[Rule, Rule]:
+        """Too warm, too cold."""
+        pause_ms, delay_ms = PAUSE_INTERVALS * self.interval_ms, self.delay_ms
+        return (
+            Rule("temperature.high", self.max_celsius, 1, pause_ms, delay_ms, self.hysteresis),
+            Rule("temperature.low", self.min_celsius, -1, pause_ms, delay_ms, self.hysteresis),
+        )
+
+    def battery_rules(self) -> tuple[Rule]:
+        """Too low; neither delay nor hysteresis are meant for it."""
+        pause_ms = PAUSE_INTERVALS * self.interval_ms
+        return (Rule("battery.low", self.min_battery, -1, pause_ms),)
 
 
 def read_limits(config: Mapping[str, str]) -> tuple[Limits, list[str]]:

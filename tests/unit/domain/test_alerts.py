@@ -11,7 +11,7 @@ MINUTE = 60_000
 QUARTER = 15 * MINUTE
 HOUR = 60 * MINUTE
 START = 20_000 * DAY_MS
-LIMITS = Limits(max_celsius=8.0)
+RULES = Limits(max_celsius=8.0).temperature_rules()
 
 
 class Device:
@@ -21,7 +21,7 @@ class Device:
         self.state, self.fired, self.alerts = DeviceState(), [], []
 
     def take(self, at_ms, celsius, late_ms=0):
-        for excursion in advance(self.state, Sample(at_ms, 0, celsius, None), LIMITS):
+        for excursion in advance(self.state, Sample(at_ms, 0, celsius), RULES):
             alert = decide(
                 7, excursion, self.fired, newest_at_ms=at_ms, received_at_ms=at_ms + late_ms
             )

@@ -11,21 +11,26 @@ from qold.domain.limits import Limits
 
 MINUTE = 60_000
 QUARTER = 15 * MINUTE
+HOUR = 60 * MINUTE
 START = 20_000 * DAY_MS
 COLD_ROOM = Limits(min_celsius=2.0, max_celsius=8.0)
 
 
-def samples(*values, start_ms=START, step_ms=QUARTER, battery=90):
-    """Readings a quarter of an hour apart; None is a sensor fault."""
-    return [Sample(start_ms + n * step_ms, n, value, battery) for n, value in enumerate(values)]
+def samples(*values, start_ms=START, step_ms=QUARTER):
+    """Readings a quarter of an hour apart; None, a sensor fault, has no value and no sample."""
+    return [
+        Sample(start_ms + n * step_ms, n, value)
+        for n, value in enumerate(values)
+        if value is not None
+    ]
 
 
-def found(readings, limits=COLD_ROOM):
+def found(readings, limits=COLD_ROOM, rules=None):
     """The excursions after taking readings in order, as (kind, start, confirmed, end, extreme, observed)
     in minutes since START."""
     state, excursions = DeviceState(), {}
     for sample in readings:
-        for excursion in advance(state, sample, limits):
+        for excursion in advance(state, sample, rules or limits.temperature_rules()):
             excursions[excursion.kind, excursion.started_at_ms] = excursion
     return [told(excursion) for excursion in excursions.values()]
 
@@ -68,9 +73,8 @@ def test_a_sensor_fault_says_nothing():
 
 
 def test_battery():
-    low = [*samples(5, battery=20), *samples(5, start_ms=START + QUARTER, battery=19)]
-    assert found(low) == [("battery.low", 15, 15, None, 19, 0)]
-    assert found(samples(5, battery=None)) == []
+    rules = Limits(delay_ms=HOUR, hysteresis=5.0).battery_rules()
+    assert found(samples(21, 20, 19, 18, 20), rules=rules) == [("battery.low", 30, 30, 60, 18, 30)]
 
 
 def test_an_excursion_with_a_delay_counts_when_the_observed_time_reaches_it():
@@ -81,11 +85,11 @@ def test_an_excursion_with_a_delay_counts_when_the_observed_time_reaches_it():
 
 def test_a_gap_of_more_than_two_intervals_pauses_the_delay():
     limits = Limits(max_celsius=8.0, delay_ms=30 * MINUTE)
-    two = [Sample(START, 0, 9, 90), Sample(START + 30 * MINUTE, 1, 9, 90)]
+    two = [Sample(START, 0, 9), Sample(START + 30 * MINUTE, 1, 9)]
     assert found(two, limits) == [("temperature.high", 0, 30, None, 9, 30)]
-    beyond = [Sample(START, 0, 9, 90), Sample(START + 30 * MINUTE + 1, 1, 9, 90)]
+    beyond = [Sample(START, 0, 9), Sample(START + 30 * MINUTE + 1, 1, 9)]
     assert found(beyond, limits) == []
-    more = [*beyond, Sample(START + 45 * MINUTE, 2, 9, 90), Sample(START + 61 * MINUTE, 3, 9, 90)]
+    more = [*beyond, Sample(START + 45 * MINUTE, 2, 9), Sample(START + 61 * MINUTE, 3, 9)]
     assert found(more, limits) == [("temperature.high", 0, 61, None, 9, 30)]
 
 
@@ -99,8 +103,8 @@ def test_hysteresis_of_the_return():
 def test_a_limit_that_is_taken_away_ends_the_excursion():
     state = DeviceState()
     first, second = samples(9, 9)
-    advance(state, first, COLD_ROOM)
-    (ended,) = advance(state, second, Limits())
+    advance(state, first, COLD_ROOM.temperature_rules())
+    (ended,) = advance(state, second, Limits().temperature_rules())
     assert told(ended) == ("temperature.high", 0, 0, 15, 9, 15)
     assert state.runs == {}
 
@@ -109,13 +113,13 @@ class Device:
     """Takes readings as they come, as the Temperature bolt does: advance, or rebuild from all."""
 
     def __init__(self, limits):
-        self.limits, self.state = limits, DeviceState()
+        self.rules, self.state = limits.temperature_rules(), DeviceState()
         self.known, self.excursions, self.too_late = set(), {}, 0
 
     def take(self, sample):
         self.known.add(sample)
         if self.state.is_in_order(sample):
-            changed = advance(self.state, sample, self.limits)
+            changed = advance(self.state, sample, self.rules)
         elif self.state.is_too_late(sample):
             self.too_late += 1
             return
@@ -127,7 +131,7 @@ class Device:
                 for key, excursion in self.excursions.items()
                 if excursion.ended_at_ms is not None and excursion.ended_at_ms < from_ms
             }
-            changed = rebuild(self.state, since, self.limits)
+            changed = rebuild(self.state, since, self.rules)
         for excursion in changed:
             self.excursions[excursion.kind, excursion.started_at_ms] = excursion
 
@@ -151,8 +155,7 @@ sample_st = st.builds(
     Sample,
     at_ms=st.integers(0, 8 * 96 - 1).map(lambda n: START + n * QUARTER),
     fingerprint=st.integers(0, 2),
-    celsius=st.sampled_from([None, 0.0, 1.9, 5.0, 7.5, 7.6, 8.0, 8.01, 12.0]),
-    battery=st.sampled_from([None, 10, 19, 20, 90]),
+    value=st.sampled_from([0.0, 1.9, 5.0, 7.5, 7.6, 8.0, 8.01, 12.0]),
 )
 
 
@@ -175,7 +178,7 @@ def test_any_order_and_any_repetition_ends_in_the_same_list(limits, readings, rn
 def test_a_reading_seven_days_late_joins_what_it_belongs_to():
     readings = samples(*(5.0 for _ in range(9 * 96)))
     late = readings[2 * 96 + 5]
-    readings[2 * 96 + 5] = late = Sample(late.at_ms, late.fingerprint, 9.0, 90)
+    readings[2 * 96 + 5] = late = Sample(late.at_ms, late.fingerprint, 9.0)
     in_order = after(readings, COLD_ROOM)
     without = [sample for sample in readings if sample is not late]
     device = after([*without, late], COLD_ROOM)
@@ -187,7 +190,7 @@ def test_a_reading_beyond_the_guarantee_is_told_apart_and_changes_nothing():
     readings = samples(*(5.0 for _ in range(20 * 96)))
     for sample in readings:
         device.take(sample)
-    device.take(Sample(START + QUARTER, 999, 50.0, 90))
+    device.take(Sample(START + QUARTER, 999, 50.0))
     assert (device.too_late, device.excursions) == (1, {})
 
 
@@ -196,14 +199,16 @@ def test_the_state_stays_small():
     state = DeviceState()
     rng = random.Random(1)
     for n in range(365 * 96):
-        advance(state, Sample(START + n * QUARTER, n, rng.uniform(0, 10), 50), COLD_ROOM)
+        advance(
+            state, Sample(START + n * QUARTER, n, rng.uniform(0, 10)), COLD_ROOM.temperature_rules()
+        )
     assert len(state.checkpoints) <= 10
     assert sum(point.readings for point in state.checkpoints) <= 10 * 96
 
 
 def test_the_state_knows_how_many_readings_a_rebuild_needs():
     device = after(samples(*(5.0 for _ in range(300))), COLD_ROOM)
-    late = Sample(START + 200 * QUARTER + 1, 0, 5.0, 90)
+    late = Sample(START + 200 * QUARTER + 1, 0, 5.0)
     from_ms = device.state.rebuild_from_ms(late)
     needed = [sample for sample in device.known if sample.at_ms >= from_ms]
     assert device.state.readings_since(from_ms) == len(needed)
