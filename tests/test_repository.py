@@ -20,7 +20,7 @@ ROOMS = {
     "src/qold/domain": (set(), {"qold.domain"}),
     "src/qold/records.py": ({"msgspec"}, {"qold.domain"}),
     "src/qold/rows.py": ({"msgspec"}, {"qold.domain"}),
-    "src/qold/ports.py": (set(), {"qold.domain"}),
+    "src/qold/ports": (set(), {"qold.domain", "qold.ports"}),
     "src/bolts": ({"streamparse", "msgspec"}, {"qold", "bolts"}),
     "src/spouts": ({"streamparse", "msgspec"}, {"qold", "spouts"}),
     "topologies": ({"streamparse"}, {"bolts", "spouts", "qold.topology_config"}),

@@ -6,26 +6,12 @@ anything live was heard. Two alerts of one device and kind are at least an hour 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from qold.domain.excursions import LATE_MS, Excursion, Kind
+from qold.domain.excursions import LATE_MS, Excursion
+from qold.domain.model import Alert
 
 APART_MS = 3_600_000
 LIVE_MS = 1_800_000
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """`fired_at_ms` is the time of the reading that fired it; historic ones wait for the morning."""
-
-    id: str
-    device_id: int
-    kind: Kind
-    fired_at_ms: int
-    started_at_ms: int
-    ended_at_ms: int | None
-    extreme: float
-    is_live: bool
 
 
 def decide(
@@ -35,6 +21,7 @@ def decide(
     *,
     newest_at_ms: int,
     received_at_ms: int,
+    limit: float | None = None,
 ) -> Alert | None:
     """The alert that an excursion calls for now; `fired_at_ms` are the earlier ones of its kind.
 
@@ -50,14 +37,15 @@ def decide(
         if excursion.started_at_ms <= fired_ms <= end_ms or abs(at_ms - fired_ms) < APART_MS:
             return None
     return Alert(
-        alert_id(device_id, excursion.kind, at_ms),
-        device_id,
-        excursion.kind,
-        at_ms,
-        excursion.started_at_ms,
-        excursion.ended_at_ms,
-        excursion.extreme,
-        is_live,
+        id=alert_id(device_id, excursion.kind, at_ms),
+        kind=excursion.kind,
+        subject=f"device:{device_id}",
+        fired_at_ms=at_ms,
+        started_at_ms=excursion.started_at_ms,
+        ended_at_ms=excursion.ended_at_ms,
+        value=excursion.extreme,
+        limit=limit,
+        is_live=is_live,
     )
 
 

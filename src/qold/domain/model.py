@@ -86,3 +86,108 @@ class StoredState(NamedTuple):
 
     version: int
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something people are told of; the id is derived from what fired it, never random.
+
+    `subject` is `device:7`, `gateway:2` or `system:raw`. `fired_at_ms` is the time of the reading,
+    or the moment, that fired it; `value` is the extreme of an excursion, `limit` what it is beyond.
+    """
+
+    id: str
+    kind: str
+    subject: str
+    fired_at_ms: int
+    started_at_ms: int
+    ended_at_ms: int | None = None
+    value: float | None = None
+    limit: float | None = None
+    is_live: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One way in which somebody hears an alert: a phone number, or a collection of events."""
+
+    channel: Literal["sms", "analytics"]
+    address: str
+    locale: str
+    name: str
+    due_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Alerts that go to one address at once; `names` say what each is about to its reader."""
+
+    id: str
+    channel: Literal["sms", "analytics"]
+    address: str
+    locale: str
+    alerts: tuple[Alert, ...]
+    names: tuple[str, ...]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """What became of a delivery: waiting, sending, delivered, refused or expired."""
+
+    channel: str
+    address: str
+    status: str
+    message_id: str | None
+    attempts: int
+    changed_at_ms: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStory:
+    """An alert and everything that became of it."""
+
+    alert: Alert
+    topology: str
+    opened_at_ms: int
+    acknowledged_by: str | None
+    acknowledged_at_ms: int | None
+    deliveries: tuple[DeliveryStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom a device belongs to; blank where it is not known. `phone` is E.164."""
+
+    name: str = ""
+    owner: str = ""
+    phone: str = ""
+    locale: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExcursion:
+    """A device's readings outside its limits, as the alert log keeps them."""
+
+    device_id: int
+    kind: str
+    started_at_ms: int
+    confirmed_at_ms: int
+    ended_at_ms: int | None
+    extreme: float
+    observed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceExcursions:
+    """Changed excursions of one device and some kinds.
+
+    With `replace_from_ms`, first those of `kinds` go that were open then or began later.
+    """
+
+    device_id: int
+    kinds: tuple[str, ...]
+    excursions: tuple[StoredExcursion, ...]
+    replace_from_ms: int | None = None

@@ -1,22 +1,9 @@
-"""What Qold needs from the outside, one Protocol per port, and the two ways a port may fail.
-
-Every port has an embedded adapter and a distributed one under one contract suite
-(`tests/contract/`). An adapter raises nothing but the two errors below:
-
-    PortError
-    ├── Rejected      this input will never work        -> dead letter, acknowledge
-    └── Unavailable   the other side is away or full    -> fail, replay with back-off
-
-Batch methods return what was refused, each with its reason, and raise only `Unavailable`,
-so that one bad row never holds up its neighbours.
-"""
+"""The ports that readings go through."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from qold.domain.model import (
-    METRICS,
     Aggregator,
     Device,
     Gateway,
@@ -29,70 +16,7 @@ from qold.domain.model import (
     StateChange,
     StoredState,
 )
-
-__all__ = [
-    "METRICS",
-    "Aggregator",
-    "Device",
-    "Gateway",
-    "LastSeen",
-    "LogReader",
-    "MessageLog",
-    "Metric",
-    "PartitionOffsets",
-    "Point",
-    "Port",
-    "PortError",
-    "RawRow",
-    "RawStore",
-    "ReadingStore",
-    "Record",
-    "Refused",
-    "Registry",
-    "Rejected",
-    "Resource",
-    "StateChange",
-    "StateStore",
-    "StoredState",
-    "Unavailable",
-]
-
-
-class PortError(Exception):
-    """Base of what a port may raise."""
-
-
-class Rejected(PortError):
-    """This input will never be accepted; `reason` is a short stable word for counters."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-class Unavailable(PortError):
-    """The other side is away, slow or full; the same call may work later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """One row of a batch that will never be accepted: its position in the batch, and why."""
-
-    index: int
-    reason: str
-
-
-class Port(Protocol):
-    """What every port can do."""
-
-    def ping(self) -> None:
-        """Return when the other side answers; raises `Unavailable`."""
-        ...
-
-    def close(self) -> None:
-        """Let go of connections; the next call opens them again."""
-        ...
+from qold.ports.errors import Port, Refused
 
 
 class MessageLog(Port, Protocol):
