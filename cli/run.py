@@ -75,6 +75,7 @@ def _write_all(settings: Settings, running: dict[str, LocalTopology], wall_ms: i
                 own.update(instance.counters)
         status = {
             "pid": os.getpid(),
+            "parent": os.getppid(),
             "written_at_ms": wall_ms,
             "counters": dict(sorted(own.items())),
             "tuples": topology.counters(),

@@ -46,8 +46,8 @@ def statuses(settings: Settings) -> list[ComponentStatus]:
         store = connect(settings, clock)
         found.append(_answer(name, store))
         store.close()
-    is_up = supervisor_pid(settings) != 0
-    found += [_topology(settings, log, name, is_up=is_up, clock=clock) for name in topology_names()]
+    supervisor = supervisor_pid(settings)
+    found += [_topology(settings, log, name, supervisor, clock=clock) for name in topology_names()]
     log.close()
     return found
 
@@ -61,19 +61,21 @@ def _answer(name: str, store: Any) -> ComponentStatus:
 
 
 def _topology(
-    settings: Settings, log: MessageLog, name: str, *, is_up: bool, clock: Clock
+    settings: Settings, log: MessageLog, name: str, supervisor: int, *, clock: Clock
 ) -> ComponentStatus:
     status = ComponentStatus(name, lag=_lag(log, settings, name))
     path = Path(settings.state_dir) / "run" / f"{name}.json"
     try:
         told = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        status.detail = "starting" if is_up else "not running; start it with ./qold up"
+        status.detail = "starting" if supervisor else "not running; start it with ./qold up"
         return status
     status.counters = told.get("counters", {})
     age_s = (clock.wall_ms() - told["written_at_ms"]) / 1000
-    if not is_up:
+    if not supervisor:
         status.detail = "not running; start it with ./qold up"
+    elif told.get("parent") != supervisor:  # left by an earlier `up`
+        status.detail = "starting"
     elif not _is_alive(told["pid"]):
         status.detail = "died; being started again"
     elif age_s > STALE_S:
