@@ -27,7 +27,7 @@ log = logging.getLogger("qold.run")
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="TOPOLOGY…")
 @state_option
-def command(names: tuple[str, ...], settings: Settings) -> None:
+def command(names: tuple[str, ...], settings: Settings) -> int:
     """Run topologies in this process until interrupted; `up` runs each in a process of its own."""
     unknown = [name for name in names if name not in topology_names()]
     if unknown:
@@ -65,6 +65,7 @@ def command(names: tuple[str, ...], settings: Settings) -> None:
         raise Failure(str(exc)) from exc
     _write_all(settings, running, clock.wall_ms())
     log.info("topologies=%s stopped", ",".join(names))
+    return 130 if signal.SIGINT in stopping else 0
 
 
 def _write_all(settings: Settings, running: dict[str, LocalTopology], wall_ms: int) -> None:
