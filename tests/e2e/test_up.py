@@ -13,13 +13,14 @@ import pytest
 
 from local.embedded import AlreadyRunning, lock_path, state_lock, supervisor_pid
 from local.simulator.serial_line import SerialLine
+from local.topologies import topology_names
 from qold.clock import SystemClock
 from qold.settings import Settings
 from qold.wire import Frame, Item, encode
 from tests.support.commands import command_line, json_lines, qold
 from tests.support.processes import Processes, is_alive, processes, wait_until
 
-TOPOLOGIES = {"authentication", "raw", "datapoints"}
+TOPOLOGIES = set(topology_names())
 STORES = {"log", "registry", "raw store", "reading store"}
 
 
@@ -232,6 +233,20 @@ def test_two_states_live_side_by_side(new_state: Callable[..., State], running: 
     assert running.stop("two", signal.SIGINT) == 130
     assert not any(is_alive(pid) for pid in second)
     assert running.output("one") == running.output("two") == "", "stdout is for data"
+
+
+def test_topologies_run_together_in_one_process(
+    new_state: Callable[..., State], running: Processes
+) -> None:
+    """Without `up`, as under another supervisor; Ctrl-C is told from being asked to stop."""
+    state = new_state()
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+        process = running.start("run", command_line("run", *TOPOLOGIES, "--state", state.folder))
+        wait_until(lambda pid=process.pid: set(state.topology_pids()) == {pid}, "all run")
+        assert running.stop("run", number) == code
+    assert "stopped" in running.log_tail("run")
+    told = qold("run", "raw", "nonsense", "--state", state.folder, code=2).stderr
+    assert f"no topology nonsense; there is: {', '.join(sorted(TOPOLOGIES))}" in told
 
 
 def test_only_one_of_two_that_start_together_wins(

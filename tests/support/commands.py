@@ -23,13 +23,11 @@ def environment(**more: object) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", **added}
 
 
-def qold(
-    *words: object, code: int = 0, folder: Path = ROOT, **environ: object
-) -> subprocess.CompletedProcess[str]:
+def qold(*words: object, code: int = 0, **environ: object) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, which must be `code`."""
     done = subprocess.run(
         command_line(*words),
-        cwd=folder,
+        cwd=ROOT,
         env=environment(**environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,

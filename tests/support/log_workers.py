@@ -6,6 +6,7 @@ What they tell on stdout, a line at a time and only once it is true, is what a t
 import os
 import random
 import sys
+from collections.abc import Iterator
 from itertools import count
 
 from gateway.clock import SystemClock as GatewayClock
@@ -56,7 +57,7 @@ def look(path: str) -> None:
     log.close()
 
 
-def _appends(name: str):
+def _appends(name: str) -> Iterator[tuple[int, list[bytes]]]:
     rng = random.Random(name)
     for number in count():
         size = rng.randrange(1, 100)
