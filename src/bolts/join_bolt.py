@@ -124,12 +124,14 @@ def _reading(claimed: ClaimedReading) -> Reading:
 def _message(
     batch: ClaimedBatch, verdict: ClaimedGateway, claimed: ClaimedReading
 ) -> dict[str, Any]:
-    device: dict[str, Any] = {"id": batch.device_id}
-    if batch.token:  # absent where the device itself was vouched for
-        device["auth"] = batch.token
     return {
-        "gateway": {"id": verdict.gateway_id, "auth": verdict.token},
-        "device": device,
+        "gateway": _credentials(verdict.gateway_id, verdict.token),
+        "device": _credentials(batch.device_id, batch.token),
         "reading": to_builtins(_reading(claimed)),
         "received": batch.appended_at_ms // 1000,
     }
+
+
+def _credentials(identity: int, digest: str) -> dict[str, Any]:
+    # Whoever was vouched for has no digest.
+    return {"id": identity, "auth": digest} if digest else {"id": identity}

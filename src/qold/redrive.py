@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from qold.clock import Clock
-from qold.domain.credentials import REASONS, Kind
+from qold.domain.credentials import REASONS, Kind, key_id_of
 from qold.domain.readings import is_time_credible
 from qold.ports import Device, Gateway, MessageLog, Record, Registry, StateChange, StateStore
 from qold.records import VERSION, DeviceId, GatewayId, Reading, ReadingRecord, encode
@@ -112,8 +112,10 @@ class Redrive:
                 result.earlier += 1
                 continue
             reason = (
-                _judge("device", devices.get(message.device.id), message.device)
-                or _judge("gateway", gateways.get(message.gateway.id), message.gateway)
+                _judge("device", devices.get(message.device.id), message.device, rejected.reason)
+                or _judge(
+                    "gateway", gateways.get(message.gateway.id), message.gateway, rejected.reason
+                )
                 or _judge_time(message)
             )
             if reason:
@@ -127,14 +129,19 @@ class Redrive:
         result.published += len(entries)
 
 
-def _judge(kind: Kind, row: Device | Gateway | None, claim: _Claim) -> str:
+def _judge(kind: Kind, row: Device | Gateway | None, claim: _Claim, refused_for: str) -> str:
     unknown, bad_token, inactive = REASONS[kind]
     if row is None:
         return unknown
-    # Without a digest the token was right when the reading came.
-    if claim.auth and not hmac.compare_digest(claim.auth, row.auth):
+    if claim.auth and not _is_right(row, claim.auth, refused_for == inactive):
         return bad_token
     return "" if row.active else inactive
+
+
+def _is_right(row: Device | Gateway, digest: str, was_right: bool) -> bool:
+    # A token is told wrong before its owner is told inactive. Only that proof counts for a
+    # bcrypt hash, which cannot be compared with a digest.
+    return was_right if key_id_of(row.auth) is None else hmac.compare_digest(digest, row.auth)
 
 
 def _judge_time(message: _Message) -> str:

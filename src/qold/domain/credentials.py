@@ -44,10 +44,18 @@ def token_digest(key: bytes, kind: Kind, identity: int, token: str) -> str:
     return hashlib.blake2b(message, digest_size=32, key=key, person=_PERSON).hexdigest()
 
 
-def stored_form(keys: Keys, kind: Kind, identity: int, token: str) -> str:
-    """What the registry keeps instead of a token."""
-    digest = token_digest(keys.by_id[keys.active], kind, identity, token)
-    return f"{_SCHEME}${keys.active}${digest}"
+def stored_form(
+    keys: Keys, kind: Kind, identity: int, token: str, *, key_id: str | None = None
+) -> str:
+    """What the registry keeps instead of a token; signed with the active key where none is given."""
+    signer = keys.active if key_id is None else key_id
+    return f"{_SCHEME}${signer}${token_digest(keys.by_id[signer], kind, identity, token)}"
+
+
+def key_id_of(stored: str) -> str | None:
+    """The key that signed a stored credential, None for a bcrypt hash."""
+    scheme, _, rest = stored.partition("$")
+    return rest.partition("$")[0] if scheme == _SCHEME else None
 
 
 @dataclass(slots=True)
@@ -122,18 +130,28 @@ class CredentialCache:
         return "" if entry.credential.active else inactive
 
     def digest(self, identity: int, token: str) -> str:
-        """What may be shown instead of a token: its stored form."""
-        return stored_form(self._keys, self._kind, identity, token)
+        """What may be shown instead of a token: its stored form.
+
+        Signed with the key of the stored row, so that the two can be compared as text; with the
+        active key where the row is unknown or bcrypt, or its key is missing.
+        """
+        entry = self._entries.get(identity)
+        key_id = key_id_of(entry.credential.auth) if entry and entry.credential else None
+        return stored_form(
+            self._keys,
+            self._kind,
+            identity,
+            token,
+            key_id=key_id if key_id in self._keys.by_id else None,
+        )
 
     def _is_right(self, entry: _Entry, credential: Credential, identity: int, token: str) -> bool:
-        scheme, _, rest = credential.auth.partition("$")
-        if scheme == _SCHEME:
-            key_id, _, expected = rest.partition("$")
-            key = self._keys.by_id.get(key_id)
-            if key is None:
-                return False
-            return hmac.compare_digest(token_digest(key, self._kind, identity, token), expected)
+        key_id = key_id_of(credential.auth)
+        if key_id is not None and key_id not in self._keys.by_id:
+            return False
         digest = self.digest(identity, token)
+        if key_id is not None:
+            return hmac.compare_digest(digest, credential.auth)
         if hmac.compare_digest(digest, entry.verified):
             return True
         if digest in entry.refused:
