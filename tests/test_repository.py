@@ -32,6 +32,8 @@ ADAPTER_MAY = {
     "qold.records",
     "qold.clock",
     "qold.adapters.sqlite_file",
+    "qold.adapters.json_lines_file",
+    "qold.adapters.http_service",
 }
 
 

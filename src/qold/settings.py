@@ -29,8 +29,8 @@ def _setting(default: str | int, meaning: str, *, least: int = 0) -> Any:
     return field(default=default, metadata={"meaning": meaning, "least": least})
 
 
-def _url(file_name: str, meaning: str) -> Any:
-    return field(default=f"sqlite:{file_name}", metadata={"meaning": meaning, "url": True})
+def _url(path: str, meaning: str, *, scheme: str = "sqlite") -> Any:
+    return field(default=f"{scheme}:{path}", metadata={"meaning": meaning, "url": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,15 @@ class Settings:
     readings_url: str = _url("readings.db", "time series")
     state_url: str = _url("state.db", "working state per device")
     last_seen_url: str = _url("last_seen.db", "when each device was last heard")
+    directory_url: str = _url("directory.db", "who devices belong to, and who the staff is")
+    notifier_url: str = _url("", "how people are told", scheme="console")
+    analytics_url: str = _url("analytics.jsonl", "alerts as events for dashboards", scheme="file")
+    legacy_url: str = _url("", "where each reading is posted for the system before", scheme="none")
+
+    legacy_body: str = _setting(
+        '{"id":"$id","temperature":"$temperature","battery":"$battery","t":"$t"}',
+        "what is posted to legacy_url, JSON; t in seconds",
+    )
 
     reports_topic: str = _setting("reports", "what gateways publish")
     rejected_topic: str = _setting("reports.rejected", "refused readings, with a reason")

@@ -34,7 +34,7 @@ from qold.domain.model import (
     StoredState,
 )
 from qold.ports.errors import Port, PortError, Refused, Rejected, Unavailable
-from qold.ports.people import AlertLog, Analytics, Directory, LegacyApi, Notifier
+from qold.ports.people import AlertLog, Analytics, ContactBook, Directory, LegacyApi, Notifier
 from qold.ports.pipeline import (
     LastSeen,
     LogReader,
@@ -53,6 +53,7 @@ __all__ = [
     "AlertStory",
     "Analytics",
     "Contact",
+    "ContactBook",
     "Delivery",
     "DeliveryStatus",
     "Device",

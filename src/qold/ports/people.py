@@ -94,11 +94,33 @@ class Directory(Port, Protocol):
     """Who a device belongs to (source 7.3.4: the Qold App)."""
 
     def look_up(self, device_ids: Collection[int]) -> Mapping[int, Contact]:
-        """The known ones; raises `Unavailable`."""
+        """The known ones, within 10 s for all of them; raises `Unavailable`.
+
+        Any field of a contact may be blank: what the other side has but cannot be used is, too.
+        """
         ...
 
     def staff(self) -> Contact | None:
-        """Whom the operations team is reached by; also the fallback for an unknown device."""
+        """Whom the operations team is reached by; also the fallback for an unknown device.
+
+        None where nobody was named; raises `Unavailable`.
+        """
+        ...
+
+
+class ContactBook(Directory, Protocol):
+    """A directory that is ours to write: the embedded one."""
+
+    def put(self, device_id: int, contact: Contact) -> None:
+        """Keep or replace; raises `Rejected` for a phone number, locale or name that is not one."""
+        ...
+
+    def put_staff(self, contact: Contact) -> None:
+        """As `put`; without a phone it is `Rejected`, because the staff stand in for everybody."""
+        ...
+
+    def list(self, *, after_id: int = 0, limit: int = 1000) -> list[tuple[int, Contact]]:
+        """Pages of contacts by device id, without the staff."""
         ...
 
 
@@ -108,7 +130,8 @@ class Notifier(Port, Protocol):
     def send(self, *, message_id: str, to: str, text: str) -> None:
         """Returns when the provider has accepted it; the same `message_id` is told once.
 
-        Raises `Rejected` for what the provider will never take, `Unavailable` otherwise.
+        `to` is E.164. Raises `Rejected` for what the provider will never take, `Unavailable`
+        otherwise, also where it may have been accepted: it is then sent again under the same id.
         """
         ...
 
@@ -117,7 +140,10 @@ class Analytics(Port, Protocol):
     """Takes events for dashboards (source 7.3.5: Keen)."""
 
     def record(self, collection: str, events: Sequence[Mapping[str, Any]]) -> None:
-        """Each event has an `id`; the same id again is the same event. Raises like `Notifier`."""
+        """Each event is JSON with an `id`; the same id again is the same event.
+
+        Raises like `Notifier`, and then some of `events` may have been recorded.
+        """
         ...
 
 
@@ -125,5 +151,9 @@ class LegacyApi(Port, Protocol):
     """The API of the system before this one (source 7.3.6: qold-hw-api)."""
 
     def post(self, reading: Mapping[str, str]) -> None:
-        """One reading; raises `Rejected` for 4xx, `Unavailable` for 5xx, refusals and silence."""
+        """One reading: `id`, `temperature`, `battery`, `t`, each as the legacy API spells it.
+
+        Raises `Rejected` for 4xx, `Unavailable` for 5xx, 408, 425, 429, refusals and silence; never
+        tries again by itself. What is `Unavailable` may have been taken.
+        """
         ...

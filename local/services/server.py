@@ -1,0 +1,274 @@
+"""The stand-in server: four services on one loopback port, which misbehave when told to."""
+
+import http.server
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+from urllib.parse import unquote
+
+from local.services.handed_over import HandedOver, Reply
+
+Service = Literal["qold-app", "qold-sms", "keen", "qold-hw-api"]
+Way = Literal[
+    "well",  # as it should
+    "slow",  # answers after `seconds`
+    "status",  # takes nothing and answers `status`
+    "html",  # a page of something in between
+    "garbage",  # `content` instead of HTTP
+    "refuse",  # closes the connection without a word
+    "hang",  # takes nothing and never answers
+    "silent",  # takes it and never answers
+    "cut",  # takes it and closes the connection within the answer
+    "trickle",  # takes it and answers a byte at a time
+    "trickle-body",  # likewise, after the headers
+]
+TAKES: frozenset[Way] = frozenset({"well", "slow", "silent", "cut", "trickle", "trickle-body"})
+CONTROL = "/_stand_in"
+TRICKLE_S = 0.02
+MAX_BODY_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How a service answers, for the next `times` requests or until told otherwise."""
+
+    way: Way = "well"
+    status: int = 500
+    location: str = ""
+    content: str = "no HTTP\n"
+    seconds: float = 0.05
+    times: int | None = None
+
+
+class StandIn:
+    """Started with `with`, or `start` and `stop`; after `stop` its port refuses, until `start`."""
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.handed = HandedOver()
+        self.requests = 0
+        self.connections = 0
+        self.authorization: str | None = None
+        self._address = (host, port)
+        self._behaviours: dict[str, Behaviour] = {}
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def netloc(self) -> str:
+        """`host:port`, the same after each `start`."""
+        host, port = self._address
+        return f"{host}:{port}"
+
+    def start(self, *, tls: ssl.SSLContext | None = None) -> "StandIn":
+        self._server = _Server(self._address, self)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._address = self._server.server_address[:2]  # type: ignore[assignment]  # IPv4
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="stand-in", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection; requests that hang end."""
+        if self._server is not None and self._thread is not None:
+            self._server.stopping.set()
+            self._server.shutdown()
+            self._thread.join()
+            self._server.close_connections()
+            self._server.server_close()
+            self._server = self._thread = None
+
+    def behave(self, service: Service, way: Way = "well", **how: Any) -> None:
+        """Tell a service how to answer from now on; `how` are fields of `Behaviour`."""
+        if service not in get_args(Service) or way not in get_args(Way):
+            raise ValueError(f"{service}: {way}")
+        with self._lock:
+            self._behaviours[service] = Behaviour(way, **how)
+
+    def next_behaviour(self, service: Service) -> Behaviour:
+        """How this request is answered; counts it."""
+        with self._lock:
+            self.requests += 1
+            behaviour = self._behaviours.get(service, Behaviour())
+            if behaviour.times is not None:
+                if behaviour.times < 1:
+                    behaviour = self._behaviours[service] = Behaviour()
+                else:
+                    self._behaviours[service] = _once_less(behaviour)
+        return behaviour
+
+    def __enter__(self) -> "StandIn":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _once_less(behaviour: Behaviour) -> Behaviour:
+    fields = {name: getattr(behaviour, name) for name in Behaviour.__slots__}
+    return Behaviour(**{**fields, "times": behaviour.times and behaviour.times - 1})
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], stand_in: StandIn) -> None:
+        super().__init__(address, _Handler)
+        self.stand_in = stand_in
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+
+    @contextmanager
+    def remembered(self, connection: socket.socket) -> Iterator[None]:
+        self._open.add(connection)
+        self.stand_in.connections += 1
+        try:
+            yield
+        finally:
+            self._open.discard(connection)
+
+    def close_connections(self) -> None:
+        for connection in list(self._open):
+            _break(connection)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is what the tests are about."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def handle(self) -> None:
+        with self.server.remembered(self.connection):
+            super().handle()
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            self._send(411, b"{}")
+            self.close_connection = True
+            return
+        self._answer(self.rfile.read(int(length)))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not a line per request."""
+
+    def _answer(self, body: bytes) -> None:
+        path = unquote(self.path.partition("?")[0])
+        stand_in = self.server.stand_in
+        if path == CONTROL:
+            self._control(body)
+            return
+        service = _service(self.command, path)
+        if service is None:
+            self._send(404, b'{"error": "no such path"}')
+            return
+        stand_in.authorization = self.headers["Authorization"]
+        behaviour = stand_in.next_behaviour(service)
+        reply = _take(stand_in.handed, service, path, body) if behaviour.way in TAKES else (0, {})
+        self._misbehave(behaviour, reply[0], json.dumps(reply[1]).encode())
+
+    def _misbehave(self, behaviour: Behaviour, status: int, content: bytes) -> None:
+        stopping = self.server.stopping
+        match behaviour.way:
+            case "well":
+                self._send(status, content)
+            case "slow":
+                stopping.wait(behaviour.seconds)
+                self._send(status, content)
+            case "status":
+                self._send(behaviour.status, b'{"error": "told to"}', location=behaviour.location)
+            case "html":
+                self._send(200, b"<html><body>Welcome</body></html>", "text/html")
+            case "garbage":
+                self.wfile.write(behaviour.content.encode("latin-1"))
+            case "hang" | "silent":
+                stopping.wait()
+            case "cut":
+                self.wfile.write(_head(status, len(content) + 1) + content)
+            case "trickle":
+                self._drip(_head(status, len(content)) + content)
+            case "trickle-body":
+                self.wfile.write(_head(status, 2**16))
+                self._drip(content + b" " * 2**16)
+        self.close_connection = behaviour.way not in ("well", "slow", "status", "html")
+        if self.close_connection:
+            _break(self.connection)
+
+    def _drip(self, content: bytes) -> None:
+        for start in range(len(content)):
+            if self.server.stopping.wait(TRICKLE_S):
+                return
+            self.wfile.write(content[start : start + 1])
+
+    def _control(self, body: bytes) -> None:
+        """For other processes: GET what was handed over, POST {service, way, …}."""
+        try:
+            if body:
+                told = json.loads(body)
+                self.server.stand_in.behave(told.pop("service"), told.pop("way"), **told)
+            found = self.server.stand_in.handed.summary()
+            self._send(200, json.dumps(found).encode())
+        except (ValueError, TypeError, KeyError) as exc:
+            self._send(400, json.dumps({"error": str(exc)}).encode())
+
+    def _send(
+        self, status: int, content: bytes, kind: str = "application/json", location: str = ""
+    ) -> None:
+        self.wfile.write(_head(status, len(content), kind, location) + content)
+
+
+def _service(method: str, path: str) -> Service | None:
+    match method, path.split("/")[1:]:
+        case "GET", ["staff"] | ["devices", _]:
+            return "qold-app"
+        case "POST", ["sms"]:
+            return "qold-sms"
+        case "POST", ["events", _]:
+            return "keen"
+        case "POST", ["readings"]:
+            return "qold-hw-api"
+    return None
+
+
+def _take(handed: HandedOver, service: Service, path: str, body: bytes) -> Reply:
+    match service:
+        case "qold-app":
+            return handed.look_up(path)
+        case "qold-sms":
+            return handed.take_sms(body)
+        case "keen":
+            return handed.take_event(path, body)
+        case "qold-hw-api":
+            return handed.take_reading(body)
+
+
+def _head(status: int, length: int, kind: str = "application/json", location: str = "") -> bytes:
+    where = f"Location: {location}\r\n" if location else ""
+    return (
+        f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{where}\r\n"
+    ).encode("latin-1")
+
+
+def _break(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was first
