@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
@@ -53,6 +53,7 @@ class StandIn:
         self.requests = 0
         self.connections = 0
         self.authorization: str | None = None
+        self.body = b""
         self._address = (host, port)
         self._behaviours: dict[str, Behaviour] = {}
         self._lock = threading.Lock()
@@ -100,11 +101,13 @@ class StandIn:
         with self._lock:
             self.requests += 1
             behaviour = self._behaviours.get(service, Behaviour())
-            if behaviour.times is not None:
-                if behaviour.times < 1:
-                    behaviour = self._behaviours[service] = Behaviour()
-                else:
-                    self._behaviours[service] = _once_less(behaviour)
+            if behaviour.times is None:
+                return behaviour
+            if behaviour.times < 1:
+                behaviour = Behaviour()
+            self._behaviours[service] = replace(
+                behaviour, times=behaviour.times and behaviour.times - 1
+            )
         return behaviour
 
     def __enter__(self) -> "StandIn":
@@ -112,11 +115,6 @@ class StandIn:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _once_less(behaviour: Behaviour) -> Behaviour:
-    fields = {name: getattr(behaviour, name) for name in Behaviour.__slots__}
-    return Behaviour(**{**fields, "times": behaviour.times and behaviour.times - 1})
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -171,7 +169,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Not a line per request."""
 
     def _answer(self, body: bytes) -> None:
-        path = unquote(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
         stand_in = self.server.stand_in
         if path == CONTROL:
             self._control(body)
@@ -180,9 +178,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if service is None:
             self._send(404, b'{"error": "no such path"}')
             return
-        stand_in.authorization = self.headers["Authorization"]
+        stand_in.authorization, stand_in.body = self.headers["Authorization"], body
         behaviour = stand_in.next_behaviour(service)
-        reply = _take(stand_in.handed, service, path, body) if behaviour.way in TAKES else (0, {})
+        reply = (
+            _take(stand_in.handed, service, unquote(path), body)
+            if behaviour.way in TAKES
+            else (0, {})
+        )
         self._misbehave(behaviour, reply[0], json.dumps(reply[1]).encode())
 
     def _misbehave(self, behaviour: Behaviour, status: int, content: bytes) -> None:
