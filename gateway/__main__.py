@@ -48,7 +48,13 @@ def run_output(config: Path) -> int:
 
     def start(settings: GatewaySettings) -> Output:
         clock = SystemClock()
-        return Output(settings, clock, uplink_for(settings.uplink_url, clock))
+        uplink = uplink_for(
+            settings.uplink_url,
+            clock,
+            certificates=settings.uplink_certificates,
+            refresh_ms=settings.uplink_refresh_ms,
+        )
+        return Output(settings, clock, uplink)
 
     return _run(config, start)
 

@@ -40,6 +40,8 @@ class GatewaySettings:
     token: str = field(repr=False)
     outbox_path: Path
     uplink_url: str
+    uplink_certificates: Path | None = None
+    uplink_refresh_ms: int = 900_000
     port: str | None = None
     baud: int = 115_200
     outbox_max_bytes: int = 512 * 2**20
@@ -74,6 +76,7 @@ def is_readable_by_others(path: str | Path) -> bool:
 
 def _build(kind: type[GatewaySettings], source: "_Source", folder: Path) -> GatewaySettings:
     status = source.text("status", "folder", "")
+    certificates = source.text("uplink", "certificates", "")
     return kind(
         gateway_id=source.integer("gateway", "id", None, low=1, high=MAX_GATEWAY_ID),
         token=source.text("gateway", "token", None, pattern=_TOKEN, meaning="40 hex digits"),
@@ -86,6 +89,8 @@ def _build(kind: type[GatewaySettings], source: "_Source", folder: Path) -> Gate
         poll_ms=source.seconds("output", "poll_s", 1.0, high=3_600),
         max_report_readings=source.integer("output", "max_report_readings", 500, low=1, high=5_000),
         uplink_url=source.text("uplink", "url", None, pattern=re.compile(r"[a-z+]+:.+")),
+        uplink_certificates=folder / certificates if certificates else None,
+        uplink_refresh_ms=source.seconds("uplink", "refresh_s", 900, high=86_400),
         status_folder=folder / status if status else None,
         reports_topic=source.text("topics", "reports", "reports", pattern=_TOPIC),
         events_topic=source.text("topics", "events", "gateway.events", pattern=_TOPIC),

@@ -87,6 +87,10 @@ class Output:
             if not self.step():
                 time.sleep(_WAIT_S)
 
+    def next_look_ms(self) -> int:
+        """Monotonic time before which `step` sends nothing."""
+        return self._look_at_ms
+
     def pending(self) -> int:
         """How many messages wait in the outbox, at most. Raises OutboxUnavailable."""
         return _count(self._outbox.span())

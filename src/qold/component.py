@@ -7,17 +7,17 @@
 5. Values that Kryo refuses between two workers (long floats, nesting) are refused here, at once.
 """
 
-import logging
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Final
 
 from streamparse import Bolt, Spout
 
-from qold.clock import Clock, SystemClock
+from qold.clock import Clock, SystemClock, scaled_clock
 from qold.dead_letters import DeadLetters
 from qold.ports import Rejected, Unavailable
 from qold.settings import Settings
@@ -73,11 +73,11 @@ class _Component:
             serializer=serializer,
         )
         self.counters = Counter()
-        self.log = logging.getLogger(type(self).__module__)
 
     def initialize(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Read the settings, then `setup`; adapters connect in their first call, not here."""
         self.settings = Settings.from_storm_conf(storm_conf)
+        self.clock = scaled_clock(self.settings.clock_url, self.settings.state_dir) or self.clock
         self.topology = str(storm_conf.get("topology.name", ""))
         self.setup(storm_conf, context)
 
@@ -93,6 +93,21 @@ class _Component:
 
 class QoldSpout(_Component, Spout):
     """Base of all spouts."""
+
+    _is_alone = False
+
+    def rest(self) -> None:
+        """Called by a `next_tuple` that has nothing to do: Storm would ask again a millisecond later.
+
+        Only in a process of its own; in the in-process runner others may have work.
+        """
+        if self._is_alone:
+            time.sleep(self.settings.poll_wait_ms / 1000)
+
+    def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+        # pystorm calls this only in a process of its own.
+        super()._setup_component(storm_conf, context)
+        self._is_alone = True
 
 
 class QoldBolt(_Component, Bolt):
@@ -133,7 +148,7 @@ class QoldBolt(_Component, Bolt):
             outcome = None
         except Unavailable as away:
             self.counters["failed_unavailable"] += 1
-            self.log.warning("tuple=%s failed: %s", tup.id, away)
+            self.logger.warning("tuple=%s failed: %s", tup.id, away)
             self.fail(tup)
             return
         finally:
@@ -148,7 +163,7 @@ class QoldBolt(_Component, Bolt):
             self.tick()
         except Unavailable as away:
             self.counters["ticks_unavailable"] += 1
-            self.log.warning("tick failed: %s", away)
+            self.logger.warning("tick failed: %s", away)
         finally:
             self._busy_since_ms = None
         self.ack(tup)

@@ -1,15 +1,21 @@
 """Digest keys in `<state>/secrets/token-<n>.key` (64 hex digits, mode 600); the highest n signs."""
 
 import contextlib
+import logging
 import os
 import re
 import secrets
+from collections.abc import Set
 from pathlib import Path
 
+from qold.clock import Clock
 from qold.domain.credentials import Keys
 
 KEY_BYTES = 32
+LOOK_AGAIN_MS = 10_000
 _NAME = re.compile(r"token-([1-9][0-9]{0,8})\.key")
+
+log = logging.getLogger(__name__)
 
 
 class KeyringError(RuntimeError):
@@ -44,6 +50,37 @@ def ensure_keys(folder: Path) -> Keys:
             os.link(draft, first)
         draft.unlink()
     return load_keys(folder)
+
+
+class Keyring:
+    """The keys of a folder for a process that runs on while keys are added."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """Raises `KeyringError` as `load_keys` does."""
+        self.keys = load_keys(folder)
+        self._folder = folder
+        self._clock = clock
+        self._looked_for: Set[str] = frozenset()
+        self._look_again_at_ms = 0
+
+    def look_for(self, key_ids: Set[str]) -> bool:
+        """Read the folder again for these keys, at most every 10 s for the same; True if it was read.
+
+        A folder that cannot be used is logged and leaves the keys as they are.
+        """
+        now_ms = self._clock.monotonic_ms()
+        if key_ids <= self._looked_for and now_ms < self._look_again_at_ms:
+            return False
+        self._looked_for = frozenset(key_ids)
+        self._look_again_at_ms = now_ms + LOOK_AGAIN_MS
+        try:
+            self.keys = load_keys(self._folder)
+        except KeyringError as exc:
+            log.warning("keys are not read again: %s", exc)
+            return False
+        if lost := sorted(key_ids - self.keys.by_id.keys()):
+            log.warning("the registry names keys that are not in %s: %s", self._folder, lost)
+        return True
 
 
 def _read(path: Path) -> bytes:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from qold.clock import Clock
 from qold.domain.credentials import Keys, stored_form
-from qold.ports import Device, Gateway, MessageLog, Registry, Resource
+from qold.domain.limits import read_limits
+from qold.ports import Device, Gateway, MessageLog, Registry, Rejected, Resource
 from qold.records import VERSION, ConfigChange, encode
 
 MAX_DEVICE_TOKEN = 2**53 - 1
@@ -53,7 +54,11 @@ class Provisioning:
     def create_devices(
         self, count: int, *, active: bool, config: Mapping[str, str] | None = None
     ) -> list[NewDevice]:
-        """Register `count` devices; an inactive one is refused until it is activated."""
+        """Register `count` devices; an inactive one is refused until it is activated.
+
+        Raises `Rejected("bad-limits")` for limits that could not be read.
+        """
+        _check_limits(config or {})
         created = [
             NewDevice(identity, 1 + self._random_below(MAX_DEVICE_TOKEN), active)
             for identity in self._registry.allocate("device", count)
@@ -76,15 +81,18 @@ class Provisioning:
     def change_device(
         self, device_id: int, *, active: bool | None = None, config: Mapping[str, str] | None = None
     ) -> Device | None:
-        """Set the state or merge config entries; None when there is no such device."""
+        """Set the state or merge config entries, a blank one goes; None for an unknown device.
+
+        Raises `Rejected("bad-limits")` for limits that could not be read.
+        """
         device = self._registry.devices([device_id]).get(device_id)
         if device is None:
             return None
-        changed = replace(
-            device,
-            active=device.active if active is None else active,
-            config={**device.config, **(config or {})},
-        )
+        merged = device.config
+        if config is not None:
+            merged = {name: value for name, value in {**merged, **config}.items() if value}
+            _check_limits(merged)
+        changed = replace(device, active=device.active if active is None else active, config=merged)
         self._registry.put_devices([changed])
         self._tell("device", [device_id])
         return changed
@@ -133,3 +141,9 @@ class Provisioning:
                 for identity in identities
             ],
         )
+
+
+def _check_limits(config: Mapping[str, str]) -> None:
+    _, problems = read_limits(config)
+    if problems:
+        raise Rejected("bad-limits", "; ".join(problems))

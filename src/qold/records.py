@@ -75,6 +75,32 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     sent: int | None = None
 
 
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """What a gateway tells about itself; `data` says how much of it, by kind."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=64)]
+    time: Seconds
+    data: Annotated[dict[str, str | int | float | bool | None], Meta(max_length=32)] = {}
+
+
+class ClaimedEvent(msgspec.Struct, frozen=True, gc=False):
+    """What a gateway publishes on `gateway.events`."""
+
+    v: int
+    gateway: Credentials
+    event: Event
+
+
+class EventRecord(msgspec.Struct, frozen=True, gc=False):
+    """An authenticated event (topic `events`, key = gateway id)."""
+
+    v: int
+    gateway: GatewayId
+    event: Event
+    received: Seconds
+    origin: str
+
+
 class ConfigChange(msgspec.Struct, frozen=True, gc=False):
     """A registry row changed; caches drop it (topic `config`, key `device:1` or `gateway:1`)."""
 
@@ -88,6 +114,8 @@ _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 decode_report = msgspec.json.Decoder(Report).decode
 decode_config_change = msgspec.json.Decoder(ConfigChange).decode
+decode_claimed_event = msgspec.json.Decoder(ClaimedEvent).decode
+decode_event_record = msgspec.json.Decoder(EventRecord).decode
 decode_reading_record = msgspec.json.Decoder(ReadingRecord).decode
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises for bytes that are no such record; msgspec names only the first itself."""

@@ -4,10 +4,15 @@ Storm would escape every quote of embedded JSON on both sides of the pipe; base6
 """
 
 from binascii import a2b_base64, b2a_base64
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+
+from qold.domain.limits import Limits
+from qold.domain.model import Alert, DeviceExcursions
+from qold.domain.thresholds import ThresholdState
 
 T = TypeVar("T")
 
@@ -32,6 +37,58 @@ class ReadingRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     received_at_ms: int
     origin: str
     message: bytes = b""
+    gateway_id: int = 0
+
+
+class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One event of a gateway."""
+
+    gateway_id: int
+    kind: str
+    data: dict[str, str | int | float | bool | None]
+    at_ms: int
+    received_at_ms: int
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What was seen of a part of the system, and how.
+
+    `lag`: `count` records wait for consumer `name`, which is at `position`. `topic`: it has had
+    `count` records. `store`: `problem` is empty when it answers.
+    """
+
+    what: str
+    name: str
+    count: int = 0
+    position: int = 0
+    problem: str = ""
+
+
+class Suspect(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Who may be silent: a device's id, or a gateway's as `watched_gateway` spells it.
+
+    `interval_ms` is the device's, or the longest of the gateway's `devices`; `gateway_interval_ms` is
+    the shortest of those of the gateway it is heard through. `gateway_id` is whom a
+    device is heard through, 0 where that is nobody or nobody who is watched; `device_id` is one of
+    a gateway's devices.
+    """
+
+    watched_id: int
+    interval_ms: int
+    gateway_id: int = 0
+    gateway_interval_ms: int = 0
+    devices: int = 0
+    device_id: int = 0
+
+
+class LegacyRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One reading as the legacy API spells it, and its offset on the log."""
+
+    offset: int
+    device_id: int
+    temperature: str
+    battery: str
+    t: str
 
 
 class PointRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -55,9 +112,9 @@ class ClaimedReading(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class ClaimedBatch(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What one report claims about one device; after the Device bolt `token` is its digest.
+    """What one report claims about one device; after the Device bolt `token` is empty or its digest.
 
-    `reason` is empty or why the device is refused.
+    `reason` is empty or why the device is refused; then there is a digest.
     """
 
     offset: int
@@ -82,7 +139,7 @@ class SealedBatch(msgspec.Struct, gc=False, array_like=True):
 
 
 class ClaimedGateway(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The gateway credentials of one report; after the Gateway bolt `token` is their digest."""
+    """The gateway credentials of one report; after the Gateway bolt as in `ClaimedBatch`."""
 
     offset: int
     gateway_id: int
@@ -95,6 +152,23 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     key: str
     value: bytes
+
+
+class LimitsRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The limits of one device, on their way beside its readings."""
+
+    device_id: int
+    limits: Limits
+
+
+class Verdict(msgspec.Struct, array_like=True):
+    """What the readings of one device came to; `version` is the one its state was loaded with."""
+
+    device_id: int
+    version: int
+    state: ThresholdState
+    alerts: list[Alert]
+    excursions: list[DeviceExcursions]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -113,6 +187,14 @@ def unpacker(row_type: type[T]) -> Callable[[str], list[T]]:
         return decode(a2b_base64(packed))
 
     return unpack
+
+
+def by_device(rows: Sequence[ReadingRow]) -> dict[int, list[ReadingRow]]:
+    """The readings of each device, in their order."""
+    grouped: dict[int, list[ReadingRow]] = defaultdict(list)
+    for row in rows:
+        grouped[row.device_id].append(row)
+    return grouped
 
 
 def shard(device_id: int, shards: int) -> int:

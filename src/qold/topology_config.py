@@ -1,15 +1,41 @@
-"""The Storm settings of our topologies, each with its reason."""
+"""The Storm settings of our topologies, each with its reason.
 
+Settings of our own come from the state folder that QOLD_STATE names where a topology is submitted
+(`sparse submit`, `sparse run`), and travel with it to every component, wherever that runs.
+"""
+
+import os
 from typing import Any
+
+from qold.settings import Settings
 
 MESSAGE_TIMEOUT_S = 60
 
+
+def _installation() -> dict[str, Any]:
+    state_dir = os.environ.get("QOLD_STATE", "")
+    return Settings.load(state_dir).to_storm_conf() if state_dir else {}
+
+
 _COMMON: dict[str, Any] = {
+    **_installation(),
+    # Python does the work, in processes of its own: one worker is enough until a machine is full.
+    # `-o topology.workers=N`, or `storm rebalance`, spreads a topology over machines.
+    "topology.workers": 1,
+    # A worker holds what is in flight: at most 64 tuples of 256 KiB, base64, at each of its hops.
+    "topology.worker.childopts": "-Xmx256m -XX:+UseSerialGC",
     # A dead worker's tuples come back only after this; it must outlast a window and slow stores.
     "topology.message.timeout.secs": MESSAGE_TIMEOUT_S,
     # Local mode turns timeouts off; then a lost tuple would never be replayed.
     "topology.enable.message.timeouts": True,
+    # An acker sees a few messages per tuple of hundreds of readings; one is never the limit.
     "topology.acker.executors": 1,
+    # A bolt that waits looks 1 000 times at once and then every millisecond, unless told otherwise.
+    # So a hop costs a millisecond more, and seven waiting topologies half the processor time.
+    "topology.bolt.wait.progressive.level2.count": 10,
+    "topology.bolt.wait.progressive.level3.sleep.millis": 2,
+    # A tuple carries hundreds of readings: there are few, and counting each costs nothing.
+    "topology.stats.sample.rate": 1.0,
     # Storm ends a worker whose Python is silent so long; a bolt in a slow call beats until then.
     "topology.subprocess.timeout.secs": 120,
     # What Kryo must know between two workers, should a value ever slip past our own check.
@@ -26,11 +52,20 @@ ORDERED: dict[str, Any] = {
     "topology.max.spout.pending": 64,
 }
 
+ONE_AT_A_TIME: dict[str, Any] = {
+    **_COMMON,
+    # What would wait behind a tuple of slow requests would time out there.
+    "topology.max.spout.pending": 1,
+}
+
 UNORDERED: dict[str, Any] = {
     **_COMMON,
     # Enough to fill the windows of every task (5 000 readings each) with tuples of 500.
     "topology.max.spout.pending": 64,
 }
+
+# One tuple to one task, which does several devices at once; more tasks want as many shards.
+WHOLE_TUPLES: dict[str, Any] = {"qold.shards": 1}
 
 EVERY_SECOND: dict[str, Any] = {"topology.tick.tuple.freq.secs": 1}
 

@@ -1,12 +1,15 @@
 """URL scheme -> adapter: the one place that knows which technologies exist."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from qold import wiring_log, wiring_stores
 from qold.clock import Clock
 from qold.ports import (
+    AlertLog,
     Analytics,
     ContactBook,
     Directory,
@@ -29,27 +32,44 @@ Factory = Callable[[str, Settings, Clock], Port]
 
 
 def message_log(settings: Settings, clock: Clock) -> MessageLog:
-    return _connect("log_url", {"sqlite": _sqlite_log}, settings, clock)
+    adapters: dict[str, Factory[MessageLog]] = {
+        "sqlite": _sqlite_log,
+        **dict.fromkeys(wiring_log.SCHEMES, wiring_log.kafka_log),
+    }
+    return _connect("log_url", adapters, settings, clock)
 
 
 def registry(settings: Settings, clock: Clock) -> Registry:
-    return _connect("registry_url", {"sqlite": _sqlite_registry}, settings, clock)
+    adapters = {"sqlite": _sqlite_registry, "cassandra": wiring_stores.cassandra_registry}
+    return _connect("registry_url", adapters, settings, clock)
 
 
 def raw_store(settings: Settings, clock: Clock) -> RawStore:
-    return _connect("raw_url", {"sqlite": _sqlite_raw}, settings, clock)
+    adapters = {"sqlite": _sqlite_raw, "cassandra": wiring_stores.cassandra_raw}
+    return _connect("raw_url", adapters, settings, clock)
 
 
 def reading_store(settings: Settings, clock: Clock) -> ReadingStore:
-    return _connect("readings_url", {"sqlite": _sqlite_readings}, settings, clock)
+    adapters: dict[str, Factory[ReadingStore]] = {
+        "sqlite": _sqlite_readings,
+        "kairosdb+https": _kairosdb_readings,
+    }
+    return _connect("readings_url", adapters, settings, clock)
 
 
 def state_store(settings: Settings, clock: Clock) -> StateStore:
-    return _connect("state_url", {"sqlite": _sqlite_state}, settings, clock)
+    adapters = {"sqlite": _sqlite_state, "rediss": wiring_stores.redis_state}
+    return _connect("state_url", adapters, settings, clock)
 
 
 def last_seen(settings: Settings, clock: Clock) -> LastSeen:
-    return _connect("last_seen_url", {"sqlite": _sqlite_last_seen}, settings, clock)
+    adapters = {"sqlite": _sqlite_last_seen, "rediss": wiring_stores.redis_last_seen}
+    return _connect("last_seen_url", adapters, settings, clock)
+
+
+def alert_log(settings: Settings, clock: Clock) -> AlertLog:
+    adapters = {"sqlite": _sqlite_alert_log, "cassandra": wiring_stores.cassandra_alert_log}
+    return _connect("alert_log_url", adapters, settings, clock)
 
 
 def directory(settings: Settings, clock: Clock) -> Directory:
@@ -109,7 +129,7 @@ def sqlite_path(url: str, state_dir: str) -> str:
 
 
 def _connect(
-    name: str, factories: dict[str, Factory[Port]], settings: Settings, clock: Clock
+    name: str, factories: Mapping[str, Factory[Port]], settings: Settings, clock: Clock
 ) -> Port:
     url = getattr(settings, name)
     scheme = urlsplit(url).scheme
@@ -145,6 +165,28 @@ def _sqlite_readings(url: str, settings: Settings, clock: Clock) -> ReadingStore
     return SqliteReadingStore(sqlite_path(url, settings.state_dir))
 
 
+def _kairosdb_readings(url: str, settings: Settings, clock: Clock) -> ReadingStore:
+    """`kairosdb+https://[NAME@]host:port[?prefix=P]`: `secrets/certificates/NAME.pem` and `.key`."""
+    from qold.adapters.http_service import ClientCertificate
+    from qold.adapters.readings.kairosdb import MAX_ANSWER_BYTES, KairosReadingStore
+
+    parts = urlsplit(url)
+    name, _, address = parts.netloc.rpartition("@")
+    prefixed = re.fullmatch(r"prefix=([A-Za-z0-9._-]+)", parts.query)
+    folder = settings.secrets_dir / "certificates"
+    stem = name or "datapoints"
+    service = _http_service(
+        "readings_url",
+        parts._replace(netloc=address, query="" if prefixed else parts.query).geturl(),
+        settings,
+        certificate=ClientCertificate(
+            folder / f"{stem}.pem", folder / f"{stem}.key", folder / "ca.pem"
+        ),
+        max_answer_bytes=MAX_ANSWER_BYTES,
+    )
+    return KairosReadingStore(service, clock, prefixed[1] if prefixed else "")
+
+
 def _sqlite_state(url: str, settings: Settings, clock: Clock) -> StateStore:
     from qold.adapters.state.sqlite import SqliteStateStore
 
@@ -155,6 +197,12 @@ def _sqlite_last_seen(url: str, settings: Settings, clock: Clock) -> LastSeen:
     from qold.adapters.last_seen.sqlite import SqliteLastSeen
 
     return SqliteLastSeen(sqlite_path(url, settings.state_dir))
+
+
+def _sqlite_alert_log(url: str, settings: Settings, clock: Clock) -> AlertLog:
+    from qold.adapters.alert_log.sqlite import SqliteAlertLog
+
+    return SqliteAlertLog(sqlite_path(url, settings.state_dir))
 
 
 def _sqlite_directory(url: str, settings: Settings, clock: Clock) -> ContactBook:
@@ -227,7 +275,7 @@ def _http_legacy_api(url: str, settings: Settings, clock: Clock) -> LegacyApi:
         raise SettingsError([f"legacy_body: {exc}"]) from exc
 
 
-def _http_service(name: str, url: str, settings: Settings) -> "HttpService":
+def _http_service(name: str, url: str, settings: Settings, **how: Any) -> "HttpService":
     """The service of `SERVICE+http://host:port/path`; its credential is `secrets/SERVICE.credential`."""
     from qold.adapters.http_service import HttpService
 
@@ -244,4 +292,5 @@ def _http_service(name: str, url: str, settings: Settings) -> "HttpService":
     return HttpService(
         f"{transport}://{parts.netloc}{parts.path}",
         credential=settings.secrets_dir / f"{service}.credential",
+        **how,
     )

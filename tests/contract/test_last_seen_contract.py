@@ -4,16 +4,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qold.adapters.last_seen.sqlite import SqliteLastSeen
+from qold import wiring
+from tests.support.stores import Stores
 
 T = 1_795_456_000_000
 
 
-@pytest.fixture(params=["sqlite"])
-def last_seen(request, tmp_path):
-    last_seen = SqliteLastSeen(tmp_path / "last_seen.db")
-    yield last_seen
-    last_seen.close()
+@pytest.fixture(params=["sqlite", "redis"])
+def stores(request, tmp_path):
+    yield from Stores.of(request, tmp_path, "last_seen_url", wiring.last_seen)
+
+
+@pytest.fixture
+def last_seen(stores):
+    return stores.open()
 
 
 def test_touching_keeps_the_later_time_and_tells_the_one_before(last_seen):
@@ -42,16 +46,36 @@ def test_overdue_pages_in_order_and_excludes_the_limit(last_seen):
     assert last_seen.overdue(T - 5) == []
 
 
+def test_nobody_and_many(last_seen):
+    for nothing in (last_seen.enrol, last_seen.touch):
+        nothing({})
+    last_seen.retire([])
+    assert last_seen.get([]) == {}
+    last_seen.touch({i: T + i for i in range(1, 3001)})
+    assert last_seen.overdue(T + 2002, after_id=999) == list(range(1000, 2000))
+
+
+def test_gateways_are_kept_beside_devices_and_come_before_them(last_seen):
+    """Under negative ids, so that both are one call."""
+    assert last_seen.touch({7: T, -7: T, -2: T + 1}) == {7: None, -7: None, -2: None}
+    last_seen.touch({-7: T - 1})
+    assert last_seen.get([7, -7, -2, 2]) == {7: T, -7: T, -2: T + 1}
+    assert last_seen.overdue(T + 2, after_id=-(2**31)) == [-7, -2, 7]
+    assert last_seen.overdue(T + 1, after_id=-7) == [7]
+    assert last_seen.overdue(T + 2) == [7]
+    last_seen.retire([-7])
+    assert last_seen.get([7, -7]) == {7: T}
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.dictionaries(st.integers(1, 5), st.integers(T, T + 20), max_size=5), max_size=12)
 )
-def test_any_order_ends_in_the_maximum(tmp_path_factory, touches):
-    last_seen = SqliteLastSeen(tmp_path_factory.mktemp("seen") / "last_seen.db")
+def test_any_order_ends_in_the_maximum(stores, touches):
+    last_seen = stores.open_empty()
     model: dict[int, int] = {}
     for touch in touches:
         assert last_seen.touch(touch) == {i: model.get(i) for i in touch}
         for device_id, seen in touch.items():
             model[device_id] = max(seen, model.get(device_id, 0))
     assert last_seen.get(range(1, 6)) == model
-    last_seen.close()

@@ -1,24 +1,23 @@
 """What every Registry promises: ids never twice, missing is absent, pages in order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
-from qold.adapters.registry.sqlite import SqliteRegistry
-from qold.ports import Device, Gateway
+from qold import wiring
+from qold.ports import Device, Gateway, Unavailable
+from tests.support.stores import Stores
 
 
-@pytest.fixture(params=["sqlite"])
-def open_registry(request, tmp_path):
-    opened = []
+@pytest.fixture(params=["sqlite", "cassandra"])
+def stores(request, tmp_path):
+    yield from Stores.of(request, tmp_path, "registry_url", wiring.registry)
 
-    def connect():
-        opened.append(SqliteRegistry(tmp_path / "registry.db"))
-        return opened[-1]
 
-    yield connect
-    for registry in opened:
-        registry.close()
+@pytest.fixture
+def open_registry(stores):
+    return stores.open
 
 
 @pytest.fixture
@@ -42,11 +41,16 @@ def test_two_creators_never_get_one_id(open_registry):
     registries = [open_registry() for _ in range(4)]
 
     def take(registry):
-        return [i for _ in range(25) for i in registry.allocate("device", 3)]
+        taken = []
+        while len(taken) < 75:
+            with suppress(Unavailable):  # too many at once: ids may be skipped, never given twice
+                taken += registry.allocate("device", 3)
+        return taken
 
     with ThreadPoolExecutor(4) as pool:
         taken = [i for ids in pool.map(take, registries) for i in ids]
-    assert sorted(taken) == list(range(1, 301))
+    assert len(set(taken)) == len(taken) == 300
+    assert min(taken) >= 1
 
 
 @pytest.mark.parametrize("count", [0, -1])

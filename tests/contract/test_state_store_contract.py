@@ -2,23 +2,17 @@
 
 import pytest
 
-from qold.adapters.state.sqlite import SqliteStateStore
+from qold import wiring
 from qold.ports import StateChange, StoredState
+from tests.support.stores import Stores
 
 NOW = 1_795_456_000_000
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def open_store(request, tmp_path):
-    opened = []
-
-    def connect():
-        opened.append(SqliteStateStore(tmp_path / "state.db"))
-        return opened[-1]
-
-    yield connect
-    for store in opened:
-        store.close()
+    for stores in Stores.of(request, tmp_path, "state_url", wiring.state_store):
+        yield stores.open
 
 
 @pytest.fixture
@@ -55,6 +49,17 @@ def test_an_expired_state_is_absent_and_can_be_made_anew(store):
     assert store.load(["a"], now_ms=NOW + 1000) == {}
     assert store.save([StateChange("a", 0, "new")], now_ms=NOW + 1000) == []
     assert store.load(["a"], now_ms=NOW + 10**9)["a"].value == "new"
+
+
+def test_values_come_back_whole(store):
+    """Blanks, a percent sign, quotes, non-ASCII, a line break, nothing, a megabyte; far versions."""
+    values = ["", " ", "1 0 x", "%d %s", "'\"", "Câmara 1", "a\nb", "x" * 2**20]
+    store.save([StateChange(f"k{i}", 0, value) for i, value in enumerate(values)], now_ms=NOW)
+    found = store.load([f"k{i}" for i in range(len(values))], now_ms=NOW)
+    assert [found[f"k{i}"].value for i in range(len(values))] == values
+    for version in range(1, 12):
+        assert store.save([StateChange("k0", version, "x", NOW * 2)], now_ms=NOW) == []
+    assert store.load(["k0"], now_ms=NOW) == {"k0": StoredState(12, "x")}
 
 
 def test_deleting(store):

@@ -1,4 +1,4 @@
-"""Processes that use the embedded log until they are killed: `python -m tests.support.log_workers`.
+"""Processes that use the embedded log until they are killed: run by its path.
 
 What they tell on stdout, a line at a time and only once it is true, is what a test may rely on.
 """
@@ -6,13 +6,16 @@ What they tell on stdout, a line at a time and only once it is true, is what a t
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 from gateway.clock import SystemClock as GatewayClock
+from gateway.output.uplink import UplinkUnavailable
 from gateway.output.uplink.sqlite import SqliteUplink
 from qold.adapters.log.sqlite import SqliteLog
 from qold.clock import SystemClock
+from qold.ports import Unavailable
 
 TOPIC = "t"
 KEYS = 50
@@ -22,7 +25,8 @@ def write(path: str, name: str) -> None:
     """Append through the log; tells the number of each append that returned."""
     log = SqliteLog(path, clock=SystemClock())
     for number, values in _appends(name):
-        log.append(TOPIC, [(str(index % KEYS), value) for index, value in enumerate(values)])
+        entries = [(str(index % KEYS), value) for index, value in enumerate(values)]
+        _persist(log.append, TOPIC, entries)
         _tell(number)
 
 
@@ -30,7 +34,7 @@ def publish(path: str, name: str) -> None:
     """The same through a gateway's uplink, which has one key."""
     uplink = SqliteUplink(path, GatewayClock())
     for number, values in _appends(name):
-        uplink.publish(TOPIC, values, key=name)
+        _persist(uplink.publish, TOPIC, values, key=name)
         _tell(number)
 
 
@@ -46,7 +50,7 @@ def read(path: str, consumer: str, most: str) -> None:
             place = records[0].partition, records[0].offset, records[-1].offset + 1
             assert [r.offset for r in records] == list(range(*place[1:])), "a gap"
             _tell("read", *place)
-            reader.commit({place[0]: place[2]})
+            _persist(reader.commit, {place[0]: place[2]})
             _tell("committed", *place)
 
 
@@ -55,6 +59,16 @@ def look(path: str) -> None:
     log = SqliteLog(path, clock=SystemClock())
     _tell(sum(ends.next for ends in log.offsets(TOPIC).values()))
     log.close()
+
+
+def _persist(action: Callable[..., object], *arguments: Any, **named: Any) -> None:
+    """Until it is done: on a slow machine the file is busy for longer than one call waits."""
+    while True:
+        try:
+            action(*arguments, **named)
+            return
+        except (Unavailable, UplinkUnavailable):
+            continue
 
 
 def _appends(name: str) -> Iterator[tuple[int, list[bytes]]]:

@@ -4,6 +4,7 @@ A new technology passes tests/contract/test_uplink_contract.py.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -27,10 +28,13 @@ class Uplink(Protocol):
         ...
 
 
-def uplink_for(url: str, clock: Clock) -> Uplink:
+def uplink_for(
+    url: str, clock: Clock, *, certificates: Path | None = None, refresh_ms: int = 900_000
+) -> Uplink:
     """The uplink of a URL, not connected yet; raises SettingsError.
 
     `sqlite:///var/log.db?max_mb=4096`: a log file on this machine, of that size at most.
+    `kafka://host:port,host:port`: a cluster, asked every `refresh_ms` who leads its partitions.
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
@@ -43,4 +47,14 @@ def uplink_for(url: str, clock: Clock) -> Uplink:
         if options or not max_mb.isdecimal():
             raise SettingsError([f"uplink.url: {url}: only ?max_mb=NUMBER may follow the path"])
         return SqliteUplink(unquote(parts.path), clock, max_bytes=int(max_mb) * 2**20)
-    raise SettingsError([f"uplink.url: {url}: unknown scheme, known are: sqlite"])
+    if parts.scheme == "kafka":
+        from gateway.output.uplink.kafka import KafkaUplink
+
+        if not parts.netloc or "@" in parts.netloc or parts.path or parts.query:
+            raise SettingsError(
+                [f"uplink.url: {url}: only host:port,host:port may follow kafka://"]
+            )
+        if certificates is None:
+            raise SettingsError(["uplink.certificates: kafka:// needs the folder of certificates"])
+        return KafkaUplink(parts.netloc, certificates, refresh_ms=refresh_ms)
+    raise SettingsError([f"uplink.url: {url}: unknown scheme, known are: kafka, sqlite"])

@@ -1,22 +1,17 @@
 """One HTTP service: every call ends in time, whatever the other side does, and raises `Unavailable`."""
 
-import contextlib
 import http.client
-import io
 import json
 import os
-import socket
-import threading
+import ssl
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-
+from qold.adapters.timely_http import TimelyConnection, TimelyPlain, TimelyTls
 from qold.ports import Rejected, Unavailable
 
 CONNECT_S = 3.0
@@ -27,6 +22,7 @@ NO_CONTENT = 204
 TRY_LATER = frozenset({408, 425, 429})
 # Refusals that are about the service's address, its credential or its bill, never about one message.
 NOT_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407})
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +65,20 @@ class Answer:
         return "".join(c if c.isprintable() else " " for c in text)
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Files: a certificate chain, its key, and the authority that signed the service's own."""
+
+    chain: Path
+    key: Path
+    ca: Path
+
+
 class HttpService:
     """Keeps a connection to `url`, whose host is named in errors; not for two threads at once.
 
     `credential` is a file that holds the value of the Authorization header; none is sent without
-    it. Redirects are not followed; neither proxies nor .netrc are taken from the environment.
+    it. With a `certificate` only its authority is trusted. Redirects are not followed; neither proxies nor .netrc are taken from the environment.
     """
 
     def __init__(
@@ -81,27 +86,37 @@ class HttpService:
         url: str,
         *,
         credential: Path | None = None,
+        certificate: ClientCertificate | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         connect_s: float = CONNECT_S,
         answer_s: float = ANSWER_S,
     ) -> None:
         parts = urlsplit(url)
-        self._url = url.rstrip("/")
+        self._host, self._port, self._is_tls = (
+            parts.hostname or "",
+            parts.port,
+            parts.scheme == "https",
+        )
+        self._path = parts.path.rstrip("/")
         self._who = f"{parts.scheme}://{parts.netloc}"
         self._credential = credential
+        self._certificate = certificate
+        self._max_answer_bytes = max_answer_bytes
         self._connect_s = connect_s
         self._answer_s = answer_s
-        self._session: requests.Session | None = None
-        self._prepared: requests.PreparedRequest | None = None
-        self._prepared_for = ("", "")
+        self._connection: TimelyConnection | None = None
+        self._headers: dict[str, str] = {}
         self._secret = b""
 
     def get(self, path: str = "", *, until_s: float | None = None) -> Answer:
         """What is at `path`, within the time a call has, or also until `until_s` (monotonic)."""
         return self._call("GET", path, None, until_s)
 
-    def post(self, path: str, body: bytes, *, until_s: float | None = None) -> Answer:
-        """Hand over a JSON body; as `get`."""
-        return self._call("POST", path, body, until_s)
+    def post(
+        self, path: str, body: bytes, *, encoding: str = "", until_s: float | None = None
+    ) -> Answer:
+        """Hand over a JSON body, encoded so if an encoding is named; as `get`."""
+        return self._call("POST", path, body, until_s, encoding)
 
     def call_ends_s(self) -> float:
         """Until when (monotonic) calls that belong together may last, as long as one."""
@@ -115,14 +130,22 @@ class HttpService:
 
     def close(self) -> None:
         """Close the connection; the next call opens one and reads the credential again."""
-        if self._session is not None:
-            self._session.close()
-            self._session = self._prepared = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def _call(
-        self, method: Literal["GET", "POST"], path: str, body: bytes | None, until_s: float | None
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        body: bytes | None,
+        until_s: float | None,
+        encoding: str = "",
     ) -> Answer:
-        answer = self._exchange(method, path, body, until_s)
+        answer = self._exchange(method, path, body, until_s, encoding)
         if answer.status in (401, 403):
             self.close()  # a new credential is tried with the next call
         if not (200 <= answer.status < 300 or 400 <= answer.status < 500):
@@ -132,7 +155,12 @@ class HttpService:
         return answer
 
     def _exchange(
-        self, method: Literal["GET", "POST"], path: str, body: bytes | None, until_s: float | None
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        body: bytes | None,
+        until_s: float | None,
+        encoding: str = "",
     ) -> Answer:
         share = 1.0
         if until_s is not None:
@@ -140,61 +168,61 @@ class HttpService:
             share = min(1.0, left_s / (self._connect_s + self._answer_s))
             if share <= 0:
                 raise Unavailable(f"{self._who}: too slow for so many requests")
-        session = self._connected()
+        connection = self._connected()
+        where = quote(self._path + path, safe=_SAFE) or "/"
         try:
-            with session.send(
-                self._request(session, method, path, body),
-                timeout=(share * self._connect_s, share * self._answer_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = b""
-                for chunk in response.iter_content(MAX_ANSWER_BYTES + 1):
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        raise Unavailable(
-                            f"{self._who}: answered more than {MAX_ANSWER_BYTES} bytes"
-                        )
-        except (OSError, http.client.HTTPException, ValueError) as exc:  # requests' are OSErrors
+            connection.limit(share * self._connect_s, share * self._answer_s)
+            encoded = {"Content-Encoding": encoding} if encoding else {}
+            connection.request(method, where, body, self._headers | encoded)
+            response = connection.getresponse()
+            content = response.read(self._max_answer_bytes + 1)
+            if len(content) > self._max_answer_bytes:
+                raise ValueError(f"answered more than {self._max_answer_bytes} bytes")
+            if response.length:
+                raise http.client.IncompleteRead(content, response.length)
+            if response.getheader("Content-Encoding", "identity") != "identity":
+                raise ValueError("answered in an encoding it was not asked for")
+            response.close()
+        except (OSError, http.client.HTTPException, ValueError) as exc:
             self.close()
-            raise Unavailable(f"{self._who}: {type(exc).__name__}") from exc
-        if self._secret and response.status_code >= 400:  # it may be quoted
+            what = "SSLError" if isinstance(exc, ssl.SSLError) else type(exc).__name__
+            said = str(exc) if type(exc) is ValueError else what
+            raise Unavailable(f"{self._who}: {said}") from exc
+        if self._secret and response.status >= 400:  # it may be quoted
             content = content.replace(self._secret, b"***")
-        headers = response.headers
-        is_framed = (
-            response.status_code == NO_CONTENT
-            or "Transfer-Encoding" in headers
-            or headers.get("Content-Length", "").isdecimal()
-        )
-        kind = headers.get("Content-Type", "")
-        return Answer(self._who, response.status_code, kind, is_framed, content)
+        length = response.getheader("Content-Length", "")
+        is_framed = response.status == NO_CONTENT or response.chunked or length.isdecimal()
+        kind = response.getheader("Content-Type", "")
+        return Answer(self._who, response.status, kind, is_framed, content)
 
-    def _request(
-        self, session: requests.Session, method: str, path: str, body: bytes | None
-    ) -> requests.PreparedRequest:
-        """Prepared once for many bodies in a row, because that is a third of a call's work."""
-        if self._prepared is None or self._prepared_for != (method, path):
-            request = requests.Request(method, self._url + path)
-            self._prepared, self._prepared_for = session.prepare_request(request), (method, path)
-        prepared = self._prepared.copy()
-        prepared.prepare_body(body, None)
-        return prepared
-
-    def _connected(self) -> requests.Session:
-        if self._session is None:
+    def _connected(self) -> TimelyConnection:
+        if self._connection is None:
+            self._headers = {
+                "User-Agent": "qold",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+            }
             authorization = self._authorization()
-            session = requests.Session()
-            session.trust_env = False
-            session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-            session.headers.update({"User-Agent": "qold", "Accept-Encoding": "identity"})
-            session.headers["Content-Type"] = "application/json"
             if authorization:
-                session.headers["Authorization"] = authorization
+                self._headers["Authorization"] = authorization
                 self._secret = authorization.split()[-1].encode()
-            session.mount("http://", _TimelyTransport())
-            session.mount("https://", _TimelyTransport())
-            self._session = session
-        return self._session
+            if self._is_tls:
+                self._connection = TimelyTls(self._host, self._port, context=self._tls())
+            else:
+                self._connection = TimelyPlain(self._host, self._port)
+        return self._connection
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._certificate is None:
+            trusted = os.environ.get("REQUESTS_CA_BUNDLE") or None
+            return ssl.create_default_context(cafile=trusted)
+        try:
+            context = ssl.create_default_context(cafile=str(self._certificate.ca))
+            context.load_cert_chain(self._certificate.chain, self._certificate.key)
+        except OSError as exc:  # ssl.SSLError is one
+            name = self._certificate.chain
+            raise Unavailable(f"{name}, its key or its ca: {exc.strerror or exc}") from exc
+        return context
 
     def _authorization(self) -> str:
         if self._credential is None:
@@ -208,79 +236,3 @@ class HttpService:
         if not value.isprintable():
             raise Unavailable(f"{self._credential}: must hold one line, an Authorization header")
         return value
-
-
-class _TimelyTransport(HTTPAdapter):
-    """requests' two timeouts bound each wait for a byte; here they bound the whole of both phases."""
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if not issubclass(pool.ConnectionCls, _TimelyConnection):
-            pool.ConnectionCls = type("Timely", (_TimelyConnection, pool.ConnectionCls), {})
-        return pool
-
-
-class _TimelyConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        """Look the name up, try every address and shake hands, within the connect timeout.
-
-        In a thread, because a look-up cannot be told to end; one that is late closes what it opened.
-        """
-        lock = threading.Lock()
-        late = False
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                super(_TimelyConnection, self).connect()
-            except BaseException as exc:  # noqa: BLE001  # raised below, in the thread that waits
-                failures.append(exc)
-            with lock:
-                if late:
-                    self.close()
-
-        thread = threading.Thread(target=run, name="connect", daemon=True)
-        thread.start()
-        thread.join(self.timeout)
-        with lock:
-            late = thread.is_alive()
-        if late:
-            raise TimeoutError("no connection in time")
-        if failures:
-            raise failures[0]
-
-    def response_class(self, sock: socket.socket, **kwargs: Any) -> http.client.HTTPResponse:  # type: ignore[override]  # a class upstream
-        return http.client.HTTPResponse(_TimelySocket(sock), **kwargs)  # type: ignore[arg-type]  # all it uses
-
-
-class _TimelySocket:
-    """A socket as far as a response reads it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """Reads end, all together, after the socket's timeout."""
-        return io.BufferedReader(_TimelyBytes(self._sock))
-
-
-class _TimelyBytes(io.RawIOBase):
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._bytes = sock.makefile("rb", buffering=0)
-        self._end_s = time.monotonic() + (sock.gettimeout() or 0.0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_s = self._end_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("no whole answer in time")
-        with contextlib.suppress(OSError):  # it is closed; reading says so
-            self._sock.settimeout(left_s)
-        return self._bytes.readinto(buffer)
-
-    def close(self) -> None:
-        self._bytes.close()
-        super().close()

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 from qold.domain.model import (
     Alert,
     AlertStory,
+    Channel,
     Contact,
     Delivery,
     DeviceExcursions,
@@ -38,11 +39,13 @@ class AlertLog(Port, Protocol):
         """Who hears each alert (by id; may be nobody). An alert that has a plan keeps it."""
         ...
 
-    def claim(self, topology: str, *, now_ms: int, lease_ms: int, limit: int) -> list[Message]:
-        """Messages to hand over now; nobody else gets them for `lease_ms`.
+    def claim(
+        self, topology: str, channel: Channel, *, now_ms: int, lease_ms: int, limit: int
+    ) -> list[Message]:
+        """Messages of a channel to hand over now; nobody else gets them for `lease_ms`.
 
-        First those whose retry or lease is due, then new ones: when one delivery of a (channel,
-        address) is due, all that wait there and are due within the same digest become one message.
+        First those whose retry or lease is due, then new ones: when one delivery of an address is
+        due, all that wait there and are due within the same digest become one message.
         """
         ...
 
@@ -74,7 +77,7 @@ class AlertLog(Port, Protocol):
         to_ms: int | None = None,
         limit: int = 1000,
     ) -> list[AlertStory]:
-        """Newest first by firing time; open ones are neither ended nor acknowledged."""
+        """Newest first by firing time; open ones are neither over nor acknowledged."""
         ...
 
     def alert(self, alert_id: str) -> AlertStory | None: ...

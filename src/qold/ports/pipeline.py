@@ -128,10 +128,14 @@ class RawStore(Port, Protocol):
 
 
 class ReadingStore(Port, Protocol):
-    """Time series; one value per device, metric and millisecond, the last write wins."""
+    """Time series; one value per device, metric and millisecond.
+
+    What `write` returned for outlives the other side's process and can be read soon, embedded at
+    once; it replaces a value that could be read before.
+    """
 
     def write(self, metric: Metric, points: Sequence[Point]) -> list[Refused]:
-        """Store points; NaN, infinities, strings and booleans are refused."""
+        """Store points, the last of equal ones; NaN, infinities, strings and booleans are refused."""
         ...
 
     def query(self, metric: Metric, device_id: int, from_ms: int, to_ms: int) -> list[Point]:
@@ -151,7 +155,17 @@ class ReadingStore(Port, Protocol):
         """One value per bucket that has points; a bucket starts at a multiple of `bucket_ms`."""
         ...
 
-    def count(self, metric: Metric) -> int: ...
+    def count(self, metric: Metric) -> int:
+        """All points; for ledgers, not for hot paths."""
+        ...
+
+    def verify(self) -> Mapping[str, int]:
+        """Look whether what was acknowledged can be read; raises nothing.
+
+        Counts since the last call: `readable`, `late`, `lost`; nothing where a write is readable at
+        once. While one is late, `write` raises `Unavailable`.
+        """
+        ...
 
 
 class StateStore(Port, Protocol):

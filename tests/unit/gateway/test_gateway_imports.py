@@ -7,11 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 OURS = {"qold", "bolts", "spouts", "topologies", "local", "cli", "admin_api", "gateway", "tests"}
-LIBRARIES = {"serial", "peewee", "crcmod", "cobs"}
+LIBRARIES = {"serial", "peewee", "crcmod", "cobs", "confluent_kafka"}
 PROGRAM = """
 import json, sys
 before = set(sys.modules)
 import gateway.__main__, gateway.input, gateway.output, gateway.output.uplink.sqlite
+import gateway.output.uplink.kafka
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 

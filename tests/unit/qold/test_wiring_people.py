@@ -68,3 +68,15 @@ def test_a_legacy_body_that_is_no_json_names_the_setting(tmp_path):
     settings = load(tmp_path, legacy_url="qold-hw-api+http://host", legacy_body="id=$id")
     with pytest.raises(SettingsError, match="legacy_body"):
         wiring.legacy_api(settings, CLOCK)
+
+
+@pytest.mark.parametrize("phone", ["351911111111", "+0", "+35191111111a", "nobody", "+" + "1" * 16])
+def test_a_fallback_that_cannot_be_dialled_is_refused_where_it_is_set(tmp_path, phone):
+    with pytest.raises(SettingsError, match="fallback_phone"):
+        load(tmp_path, fallback_phone=phone)
+
+
+def test_a_time_zone_that_is_none_is_refused_where_it_is_set(tmp_path):
+    with pytest.raises(SettingsError, match="timezone"):
+        load(tmp_path, timezone="Lisbon")
+    assert str(load(tmp_path, timezone="Europe/Lisbon").zone) == "Europe/Lisbon"

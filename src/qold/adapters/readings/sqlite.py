@@ -1,10 +1,10 @@
 """The embedded reading store: one table per metric (source T5.2)."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qold.adapters.sqlite_file import SqliteFile
+from qold.domain.readings import point_fault
 from qold.ports import Aggregator, Metric, Point, Refused
 
 _AGGREGATES: dict[Aggregator, str] = {
@@ -26,7 +26,7 @@ class SqliteReadingStore:
         refused = []
         rows = []
         for index, point in enumerate(points):
-            reason = _fault(metric, point)
+            reason = point_fault(metric, point)
             if reason is None:
                 rows.append(point)
             else:
@@ -72,20 +72,12 @@ class SqliteReadingStore:
         with self._file.reading() as db:
             return int(db.execute(f"SELECT count(*) FROM {metric}").fetchone()[0])  # noqa: S608  # a Literal
 
+    def verify(self) -> Mapping[str, int]:
+        return {}
+
     def ping(self) -> None:
         with self._file.reading() as db:
             db.execute("SELECT 1 FROM Temperature LIMIT 1")
 
     def close(self) -> None:
         self._file.close()
-
-
-def _fault(metric: Metric, point: Point) -> str | None:
-    device_id, measured_at_ms, value = point
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "not-a-number"
-    if not math.isfinite(value) or (metric == "Battery" and not isinstance(value, int)):
-        return "not-a-number"
-    if abs(value) >= 2**53 or not 1 <= device_id < 2**31 or not 0 <= measured_at_ms < 2**53:
-        return "out-of-range"
-    return None

@@ -35,16 +35,19 @@ class SqliteStateStore:
         with self._file.writing() as db:
             db.execute("DELETE FROM states WHERE expires_at_ms <= ?", (now_ms,))
             for change in changes:
-                row = db.execute(
-                    "SELECT version FROM states WHERE key = ?", (change.key,)
-                ).fetchone()
-                if (row[0] if row else 0) != change.version:
+                if change.version:
+                    written = db.execute(
+                        "UPDATE states SET version = version + 1, value = ?, expires_at_ms = ?"
+                        " WHERE key = ? AND version = ?",
+                        (change.value, change.expires_at_ms, change.key, change.version),
+                    )
+                else:
+                    written = db.execute(
+                        "INSERT INTO states VALUES (?, 1, ?, ?) ON CONFLICT DO NOTHING",
+                        (change.key, change.value, change.expires_at_ms),
+                    )
+                if not written.rowcount:
                     conflicts.append(change.key)
-                    continue
-                db.execute(
-                    "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
-                    (change.key, change.version + 1, change.value, change.expires_at_ms),
-                )
         return conflicts
 
     def delete(self, keys: Collection[str]) -> None:
