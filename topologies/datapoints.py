@@ -19,4 +19,4 @@ class Datapoints(Topology):
     parser = ParserBolt.spec(inputs=[readings])
     temperature_bolt = TemperatureBolt.spec(inputs={parser: BY_DEVICE}, config=EVERY_SECOND)
     battery_bolt = BatteryBolt.spec(inputs={parser: BY_DEVICE}, config=EVERY_SECOND)
-    publish_bolt = PublishBolt.spec(inputs=[temperature_bolt, battery_bolt])
+    publish_bolt = PublishBolt.spec(inputs=[temperature_bolt, battery_bolt], config=EVERY_SECOND)

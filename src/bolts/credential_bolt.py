@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from qold import wiring
 from qold.component import QoldBolt
 from qold.domain.credentials import Credential, CredentialCache, Kind
-from qold.keyring import load_keys
+from qold.keyring import Keyring
 from qold.ports import Device, Gateway, Registry
 from qold.records import UNDECODABLE, decode_config_change
 from qold.rows import LogRow, unpacker
@@ -23,15 +23,19 @@ class CredentialBolt(QoldBolt):
 
     def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         self.cache: CredentialCache | None = None
+        self.keyring: Keyring | None = None
         self.registry: Registry | None = None
 
     def handle(self, tup: Any) -> None:
-        if "records" in getattr(tup.values, "_fields", ()):
+        if getattr(tup.values, "topic", None) == self.settings.config_topic:
             self._follow(tup.values.records)
         else:
-            values = tup.values
-            rows = self.judge(values.rows)
-            self.emit([values.message_id, values.attempt, values.device_shard, rows])
+            self.judge_tuple(tup.values)
+
+    def judge_tuple(self, values: Any) -> None:
+        """Emit a tuple of credentials with its verdicts."""
+        rows = self.judge(values.rows)
+        self.emit([values.message_id, values.attempt, values.device_shard, rows])
 
     def judge(self, rows: str) -> str:
         """The packed rows with a verdict each."""
@@ -44,11 +48,13 @@ class CredentialBolt(QoldBolt):
         raise NotImplementedError
 
     def loaded(self, identities: Collection[int]) -> CredentialCache:
-        """The cache, after one registry read for all unknown ids; raises `Unavailable`."""
-        if self.cache is None:
-            self.cache = CredentialCache(
-                self.kind, load_keys(self.settings.secrets_dir), wiring.bcrypt_verifier()
-            )
+        """The cache, after one registry read for all unknown ids; raises `Unavailable`.
+
+        A row under a key that was added meanwhile makes the keys be read again.
+        """
+        if self.cache is None or self.keyring is None:
+            self.keyring = Keyring(self.settings.secrets_dir, self.clock)
+            self.cache = CredentialCache(self.kind, self.keyring.keys, wiring.bcrypt_verifier())
         now_ms = self.clock.monotonic_ms()
         missing = self.cache.missing(identities, now_ms=now_ms)
         if missing:
@@ -60,6 +66,9 @@ class CredentialBolt(QoldBolt):
                 identity: Credential(row.auth, row.active) for identity, row in found.items()
             }
             self.cache.load(missing, credentials, now_ms=now_ms)
+        if self.cache.missing_keys and self.keyring.look_for(self.cache.missing_keys):
+            self.counters["key_reads"] += 1
+            self.cache.use(self.keyring.keys)
         return self.cache
 
     def _follow(self, records: str) -> None:

@@ -12,12 +12,13 @@ _entries = unpacker(Entry)
 
 
 class KafkaBolt(QoldBolt):
-    """`readings` and `rejected` each to their topic; acknowledged when the records are durable."""
+    """`readings`, `events` and `rejected` each to their topic; acknowledged when the records are durable."""
 
     def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         self.message_log: MessageLog | None = None
         self.topics = {
             "readings": self.settings.readings_topic,
+            "events": self.settings.events_topic,
             "rejected": self.settings.rejected_topic,
         }
 

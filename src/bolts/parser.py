@@ -14,7 +14,10 @@ _log_rows = unpacker(LogRow)
 
 
 class ParserBolt(QoldBolt):
-    """What cannot be parsed is a dead letter; its neighbours go on."""
+    """What cannot be parsed is a dead letter; its neighbours go on.
+
+    A subclass may decode other records; whatever `decode` raises of `UNDECODABLE` is a dead letter.
+    """
 
     outputs = ["device_shard", "rows"]
 
@@ -22,28 +25,41 @@ class ParserBolt(QoldBolt):
 
     def handle(self, tup: Any) -> None:
         values = tup.values
-        shards: dict[int, list[ReadingRow]] = defaultdict(list)
+        shards: dict[int, list[Any]] = defaultdict(list)
         letters = []
         for row in _log_rows(values.records):
             try:
-                parsed = self._parse(row)
+                record = self.decode(row.value)
+                if record.v != VERSION:
+                    raise msgspec.ValidationError(f"version {record.v}")
             except UNDECODABLE:
                 reason = "newer-version" if is_newer(row.value) else "malformed"
                 source = f"{values.topic}:{values.partition}:{row.offset}"
                 letters.append((source, reason, row.value))
                 self.counters[f"dead_letters.{reason}"] += 1
                 continue
-            shards[shard(parsed.device_id, self.settings.shards)].append(parsed)
+            where = shard(self.owner_of(record), self.settings.shards)
+            shards[where].append(self.row_of(record, row))
         if letters:
             self.dead_letters().put(values.topic, letters)
         for device_shard, rows in shards.items():
             self.counters["readings"] += len(rows)
-            self.emit([device_shard, pack(rows)])
+            self.emit([device_shard, pack(rows), *self.place_of(values)])
 
-    def _parse(self, row: LogRow) -> ReadingRow:
-        record = decode_reading_record(row.value)
-        if record.v != VERSION:
-            raise msgspec.ValidationError(f"version {record.v}")
+    def decode(self, value: bytes) -> Any:
+        """A record of the topic, with its version in `v`."""
+        return decode_reading_record(value)
+
+    def owner_of(self, record: Any) -> int:
+        """Whose order counts: the id that tuples are grouped by."""
+        return int(record.device.id)
+
+    def place_of(self, values: Any) -> list[str | int]:
+        """What a tuple says of its own place in the log, behind its rows."""
+        return []
+
+    def row_of(self, record: Any, row: LogRow) -> Any:
+        """What the topology needs of a record."""
         reading = record.reading
         return ReadingRow(
             record.device.id,
@@ -55,6 +71,7 @@ class ParserBolt(QoldBolt):
             record.received * 1000,
             record.origin,
             row.value if self.keeps_message else b"",
+            record.gateway.id,
         )
 
 

@@ -34,3 +34,8 @@ class PublishBolt(QoldBolt):
             ]
             self.dead_letters().put(self.settings.readings_topic, letters)
             self.counters["dead_letters"] += len(refused)
+
+    def tick(self) -> None:
+        if self.store is not None:
+            for outcome, count in self.store.verify().items():
+                self.counters[f"read_back.{outcome}"] += count

@@ -62,7 +62,7 @@ class LogSpout(QoldSpout):
                 self._commit(now_ms)
         except Unavailable as away:
             self.counters["log_away"] += 1
-            self.log.warning("consumer=%s log away: %s", self.consumer, away)
+            self.logger.warning("consumer=%s log away: %s", self.consumer, away)
             self.away_until_ms = now_ms + AWAY_WAIT_MS
 
     def ack(self, tup_id: str) -> None:
@@ -88,7 +88,7 @@ class LogSpout(QoldSpout):
         try:
             self._commit(self.clock.monotonic_ms())
         except Unavailable as away:
-            self.log.warning("consumer=%s not committed: %s", self.consumer, away)
+            self.logger.warning("consumer=%s not committed: %s", self.consumer, away)
 
     def _poll(self) -> bool:
         reader = self._connected()

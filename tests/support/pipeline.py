@@ -125,3 +125,6 @@ class FaultyStore:
             for index, row in enumerate(rows)
             if row.device_id == self._refused_device
         ]
+
+    def verify(self):
+        return self._store.verify()

@@ -5,8 +5,9 @@ import pytest
 
 from qold import wiring
 from qold.domain.credentials import Keys
-from qold.keyring import load_keys
+from qold.keyring import LOOK_AGAIN_MS, load_keys
 from qold.ports import Device, Gateway
+from qold.provisioning import Provisioning
 from qold.redrive import Redrive
 from tests.support.pipeline import NOW_S, Site, make_batch, make_reading, make_report
 
@@ -32,6 +33,21 @@ def send(site, *reports):
 def redrive(site, reason):
     states = wiring.state_store(site.settings, site.clock)
     return Redrive(site.log, site.registry, states, site.settings, site.clock).run(reason)
+
+
+def provisioning(site) -> Provisioning:
+    """As a command opens it now, with the newest key."""
+    return Provisioning(
+        site.registry,
+        site.log,
+        load_keys(site.settings.secrets_dir),
+        site.clock,
+        config_topic=site.settings.config_topic,
+    )
+
+
+def key_reads(topology):
+    return sum(bolt.counters["key_reads"] for bolt in topology.components("device_bolt"))
 
 
 def temperatures(site):
@@ -144,3 +160,76 @@ def test_a_bad_time_says_that_both_tokens_were_right(site):
     assert refused["message"]["device"] == {"id": older.device.id}
     assert refused["message"]["gateway"] == {"id": older.gateway.id}
     assert redrive(site, "bad-time").still == {"bad-time": 1}
+
+
+# -- a key that comes while a topology runs
+
+
+def running(site):
+    """A topology that has its keys, and `report` to send one reading through it."""
+    gateway = site.provisioning.create_gateway()
+    (known,) = site.provisioning.create_devices(1, active=True)
+    topology = site.topology("authentication")
+
+    def report(device, temp, gateway=gateway):
+        batch = make_batch(device, make_reading(temp=temp))
+        site.log.append("reports", [("1", make_report(gateway, batch))])
+        site.run(topology)
+
+    report(known, 0.0)
+    return topology, known, report
+
+
+def test_a_running_topology_takes_credentials_under_a_key_that_was_added(site):
+    topology, known, report = running(site)
+    add_key(site)
+    (device,) = provisioning(site).create_devices(1, active=True)
+    gateway = provisioning(site).create_gateway()
+    assert site.registry.devices([device.id])[device.id].auth.startswith("blake2b$2$")
+    report(device, 1.0)
+    report(known, 2.0, gateway)
+    assert refusals(site) == []
+    assert temperatures(site) == [0.0, 1.0, 2.0]
+    assert key_reads(topology) == 1
+
+
+def test_a_key_that_is_really_missing_is_not_looked_for_with_every_message(site):
+    """Its rows are refused; another key is found at once, the missing one 10 s after it is back."""
+    topology, _, report = running(site)
+    add_key(site, 7)
+    (lost,) = provisioning(site).create_devices(1, active=True)
+    key = site.settings.secrets_dir / "token-7.key"
+    saved = key.rename(site.settings.secrets_dir / "backup")
+    for _ in range(20):
+        report(lost, 1.0)
+    assert refusals(site) == ["bad-device-token"] * 20
+    assert key_reads(topology) == 1
+
+    add_key(site, 2)
+    (device,) = provisioning(site).create_devices(1, active=True)
+    report(device, 2.0)
+    assert key_reads(topology) == 2
+
+    saved.rename(key)
+    site.clock.advance_to(site.clock.monotonic_ms() + LOOK_AGAIN_MS)
+    report(lost, 3.0)
+    report(lost, 4.0)
+    assert temperatures(site) == [0.0, 2.0, 3.0, 4.0]
+    assert key_reads(topology) == 3
+
+
+@pytest.mark.parametrize("content", ["", "no key", "ab" * 31], ids=["empty", "text", "short"])
+def test_a_key_file_that_is_not_finished_leaves_the_known_keys_in_use(site, content):
+    _, known, report = running(site)
+    add_key(site)
+    (device,) = provisioning(site).create_devices(1, active=True)
+    key = site.settings.secrets_dir / "token-2.key"
+    finished = key.read_text()
+    key.write_text(content)
+    report(device, 1.0)
+    report(known, 2.0)
+    assert refusals(site) == ["bad-device-token"]
+    key.write_text(finished)
+    site.clock.advance_to(site.clock.monotonic_ms() + LOOK_AGAIN_MS)
+    report(device, 3.0)
+    assert temperatures(site) == [0.0, 2.0, 3.0]

@@ -7,7 +7,7 @@ anything live was heard. Two alerts of one device and kind are at least an hour 
 import hashlib
 from collections.abc import Sequence
 
-from qold.domain.excursions import LATE_MS, Excursion
+from qold.domain.excursions import DeviceState, Excursion
 from qold.domain.model import Alert
 
 APART_MS = 3_600_000
@@ -49,12 +49,14 @@ def decide(
     )
 
 
-def alert_id(device_id: int, kind: str, fired_at_ms: int) -> str:
-    """24 hex digits, the same for the same firing reading: also the idempotency key."""
-    content = f"{device_id}|{kind}|{fired_at_ms}".encode()
+def alert_id(subject: int | str, kind: str, at_ms: int) -> str:
+    """24 hex digits, the same for the same firing reading or moment: also the idempotency key."""
+    content = f"{subject}|{kind}|{at_ms}".encode()
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
-def remembered(fired_at_ms: Sequence[int], *, newest_at_ms: int) -> list[int]:
-    """The firing times that can still matter to a late reading."""
-    return [at_ms for at_ms in fired_at_ms if at_ms > newest_at_ms - LATE_MS - APART_MS]
+def remembered(fired_at_ms: Sequence[int], state: DeviceState) -> list[int]:
+    """The firing times that can still matter: to what a late reading may rebuild, or to the next."""
+    oldest = state.checkpoints[0]
+    since_ms = min([oldest.from_ms, *(run.started_at_ms for run in oldest.runs.values())])
+    return [at_ms for at_ms in fired_at_ms if at_ms > since_ms - APART_MS]

@@ -89,6 +89,8 @@ class CredentialCache:
         self._unknown_ttl_ms = unknown_ttl_ms
         self._max_entries = max_entries
         self._entries: dict[int, _Entry] = {}
+        self.missing_keys: set[str] = set()
+        """Ids of keys that a loaded row names and that are not among the keys."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -109,8 +111,16 @@ class CredentialCache:
             ttl_ms = self._ttl_ms if credential else self._unknown_ttl_ms
             self._entries.pop(identity, None)
             self._entries[identity] = _Entry(credential, now_ms + ttl_ms)
+            key_id = key_id_of(credential.auth) if credential else None
+            if key_id is not None and key_id not in self._keys.by_id:
+                self.missing_keys.add(key_id)
         while len(self._entries) > self._max_entries:
             del self._entries[next(iter(self._entries))]
+
+    def use(self, keys: Keys) -> None:
+        """Judge with these keys from now on."""
+        self._keys = keys
+        self.missing_keys -= keys.by_id.keys()
 
     def forget(self, identity: int) -> None:
         """Ask again at the next use."""

@@ -146,7 +146,7 @@ def _checkpoint_before(state: DeviceState, at_ms: int) -> Checkpoint:
 def _take_note(state: DeviceState, sample: Sample) -> None:
     day_ms = sample.at_ms - sample.at_ms % DAY_MS
     points = state.checkpoints
-    if points[-1].from_ms < day_ms and state.newest is not None:
+    if points[-1].from_ms < day_ms:
         points.append(Checkpoint(day_ms, dict(state.runs)))
         while len(points) > 1 and points[1].from_ms <= sample.at_ms - LATE_MS:
             del points[0]

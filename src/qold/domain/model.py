@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 Resource = Literal["device", "gateway"]
 Metric = Literal["Temperature", "Battery"]
+Channel = Literal["sms", "analytics"]
 Aggregator = Literal["avg", "min", "max", "sum", "count", "first", "last"]
 METRICS: tuple[Metric, ...] = ("Temperature", "Battery")
 
@@ -112,7 +113,7 @@ class Alert:
 class Delivery:
     """One way in which somebody hears an alert: a phone number, or a collection of events."""
 
-    channel: Literal["sms", "analytics"]
+    channel: Channel
     address: str
     locale: str
     name: str
@@ -124,7 +125,7 @@ class Message:
     """Alerts that go to one address at once; `names` say what each is about to its reader."""
 
     id: str
-    channel: Literal["sms", "analytics"]
+    channel: Channel
     address: str
     locale: str
     alerts: tuple[Alert, ...]
@@ -147,11 +148,16 @@ class DeliveryStatus:
 
 @dataclass(frozen=True, slots=True)
 class AlertStory:
-    """An alert and everything that became of it."""
+    """An alert and everything that became of it; `over_at_ms` is None while its cause still holds.
+
+    An alert is over with the excursion it fired in, or with the return of what was silent; one
+    whose excursion a late reading has undone was over as it fired.
+    """
 
     alert: Alert
     topology: str
     opened_at_ms: int
+    over_at_ms: int | None
     acknowledged_by: str | None
     acknowledged_at_ms: int | None
     deliveries: tuple[DeliveryStatus, ...]

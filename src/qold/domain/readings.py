@@ -1,6 +1,9 @@
 """What makes a reading acceptable, and what makes two of them the same."""
 
 import hashlib
+import math
+
+from qold.domain.model import Metric, Point
 
 EARLIEST_MS = 1_451_606_400_000  # 2016-01-01, before the first Qold device
 FUTURE_TOLERANCE_MS = 300_000
@@ -23,3 +26,15 @@ def fingerprint(
     """62 bits that tell two readings of one moment apart; equal content gives equal bits."""
     content = f"{device_id}|{seq}|{temp}|{batt}|{flags}".encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") >> 2
+
+
+def point_fault(metric: Metric, point: Point) -> str | None:
+    """Why a time series cannot hold the point: `not-a-number`, `out-of-range`; None if it can."""
+    device_id, measured_at_ms, value = point
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "not-a-number"
+    if not math.isfinite(value) or (metric == "Battery" and not isinstance(value, int)):
+        return "not-a-number"
+    if abs(value) >= 2**53 or not 1 <= device_id < 2**31 or not 0 <= measured_at_ms < 2**53:
+        return "out-of-range"
+    return None

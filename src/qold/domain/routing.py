@@ -4,7 +4,8 @@ Users hear of temperature and silence, the staff of everything; whatever happens
 also an event for dashboards. What is over already does not wake anybody.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
@@ -13,6 +14,8 @@ from qold.domain.model import Alert, Contact, Delivery
 Role = Literal["user", "staff"]
 
 DIGEST_MS = 60_000
+MAX_ALERTS_OF_A_MESSAGE = 1000
+FIRST_RETRY_MS, LAST_RETRY_MS = 5_000, 300_000
 QUIET_FROM_HOUR, QUIET_TO_HOUR = 22, 7
 EVENTS = "alerts"
 
@@ -30,10 +33,23 @@ def deliveries(
 ) -> list[Delivery]:
     """Every way in which an alert is told; a user who cannot be reached is stood in for by staff."""
     due_ms = now_ms + DIGEST_MS if alert.is_live else max(now_ms, _morning_ms(now_ms, zone))
-    name = contact.name if contact and contact.name else alert.subject.replace(":", " ")
+    is_device = alert.subject.startswith("device:")
+    name = contact.name if contact and is_device else ""
+    name = name or alert.subject.replace(":", " ")
     phones = {person.phone: person for person in _people(alert, contact, staff) if person.phone}
     told = [Delivery("sms", phone, person.locale, name, due_ms) for phone, person in phones.items()]
     return [*told, Delivery("analytics", EVENTS, "", name, now_ms)]
+
+
+def message_id(channel: str, address: str, alert_ids: Sequence[str]) -> str:
+    """32 hex digits, the same for the same alerts at the same address: the idempotency key."""
+    content = "|".join((channel, address, *sorted(alert_ids))).encode()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def retry_delay_ms(attempts: int) -> int:
+    """How long to wait after a message was tried so often (1, 2, …) and could not be handed over."""
+    return int(min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** min(attempts - 1, 20)))
 
 
 def _people(alert: Alert, contact: Contact | None, staff: Contact | None) -> Iterator[Contact]:

@@ -27,8 +27,13 @@ def render(message: Message, *, now_ms: int, zone: tzinfo) -> str:
     ]
     if len(told) == 1:
         alert, name, values = told[0]
-        return _fitted(templates["full"][_template(alert)], name, values)
+        return _fitted(_template(templates["full"], alert), name, values)
     return _digest(templates, told)
+
+
+def trial_text(locale: str) -> str:
+    """What `./qold notify test` sends."""
+    return to_gsm_7(_templates(locale)["test"])
 
 
 def to_gsm_7(text: str) -> str:
@@ -54,10 +59,12 @@ def _templates(locale: str) -> dict[str, Any]:
     return templates
 
 
-def _template(alert: Alert) -> str:
+def _template(templates: dict[str, str], alert: Alert) -> str:
     if not alert.is_live and alert.kind.startswith("temperature"):
-        return "historic"
-    return "system" if alert.kind.startswith("system") else alert.kind
+        return templates["historic"]
+    if alert.kind.startswith("system"):
+        return templates.get(alert.kind, templates["system"])
+    return templates[alert.kind]
 
 
 def _values(alert: Alert, templates: dict[str, Any], now_ms: int, zone: tzinfo) -> dict[str, str]:
@@ -98,7 +105,7 @@ def _fitted(template: str, name: str, values: dict[str, str]) -> str:
 
 def _digest(templates: dict[str, Any], told: list[tuple[Alert, str, dict[str, str]]]) -> str:
     items = [
-        templates["short"][_template(alert)].format(name=name[:30], **values)
+        _template(templates["short"], alert).format(name=name[:30], **values)
         for alert, name, values in told
     ]
     for shown in range(len(items), 0, -1):

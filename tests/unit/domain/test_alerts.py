@@ -27,7 +27,7 @@ class Device:
             )
             if alert is not None:
                 self.alerts.append(alert)
-                self.fired = remembered([*self.fired, alert.fired_at_ms], newest_at_ms=at_ms)
+                self.fired = remembered([*self.fired, alert.fired_at_ms], self.state)
 
     def take_all(self, *values, step_ms=QUARTER, late_ms=0):
         for n, value in enumerate(values):
@@ -49,7 +49,10 @@ def test_the_first_reading_outside_alerts_and_no_other():
 def test_two_excursions_within_an_hour_are_one_alert():
     assert Device().take_all(9, 5, 9, 5) == [(True, 0, 0)]
     assert Device().take_all(9, 5, 5, 5, 9) == [(True, 0, 0), (True, 60, 60)]
-    assert Device().take_all(9, 5, 9, step_ms=QUARTER * 2 - 1) == [(True, 0, 0)]
+    device = Device()
+    for at_ms, celsius in ((0, 9), (1, 5), (HOUR - 1, 9)):
+        device.take(START + at_ms, celsius)
+    assert len(device.alerts) == 1
 
 
 def test_the_hour_slides_from_the_last_alert():

@@ -100,6 +100,12 @@ def test_hysteresis_of_the_return():
     ]
 
 
+def test_at_the_limit_nothing_begins_however_far_the_return_is():
+    limits = Limits(min_celsius=0.0, max_celsius=8.0, hysteresis=0.5)
+    assert found(samples(8.0, 7.9, 0.0, -0.0, 0.1), limits) == []
+    assert found(samples(8.01, 8.0), limits) == [("temperature.high", 0, 0, None, 8.01, 15)]
+
+
 def test_a_limit_that_is_taken_away_ends_the_excursion():
     state = DeviceState()
     first, second = samples(9, 9)
@@ -185,6 +191,14 @@ def test_a_reading_seven_days_late_joins_what_it_belongs_to():
     assert device.excursions == in_order.excursions != {}
 
 
+def test_a_reading_before_the_first_that_was_heard_belongs_to_its_excursion():
+    """The checkpoint of the first day lies before its first reading, also when that came late."""
+    first, second, third = samples(9.0, 9.5, 9.0, start_ms=START + QUARTER)
+    device = after([second, third, first], COLD_ROOM)
+    assert device.excursions == after([first, second, third], COLD_ROOM).excursions
+    assert len(device.excursions) == 1
+
+
 def test_a_reading_beyond_the_guarantee_is_told_apart_and_changes_nothing():
     device = Device(COLD_ROOM)
     readings = samples(*(5.0 for _ in range(20 * 96)))
@@ -223,3 +237,13 @@ def test_the_same_reading_a_hundred_times(repeats):
     assert [told(excursion) for excursion in device.excursions.values()] == [
         ("temperature.high", 15, 15, None, 9, 15)
     ]
+
+
+def test_a_reading_of_the_same_day_before_the_very_first():
+    """A device's first reading is no reason to forget what came before it on that day."""
+    early, first, second = samples(9.0, 9.0, 9.0, start_ms=START + HOUR)
+    state, rules = DeviceState(), COLD_ROOM.temperature_rules()
+    for sample in (first, second):
+        advance(state, sample, rules)
+    (excursion,) = rebuild(state, [early, first, second], rules)
+    assert told(excursion) == ("temperature.high", 60, 60, None, 9.0, 30)

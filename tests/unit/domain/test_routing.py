@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from qold.domain.model import Alert, Contact
-from qold.domain.routing import DIGEST_MS, deliveries
+from qold.domain.routing import DIGEST_MS, deliveries, message_id, retry_delay_ms
 
 OWNER = Contact("Fridge 3", "Ana", "+351911111111", "pt")
 STAFF = Contact("", "Qold", "+351922222222", "en")
@@ -74,3 +74,19 @@ def test_what_is_over_wakes_nobody(hour, minute, waits_until):
     }
     expected = now if waits_until is None else datetime(2026, 11, *waits_until, tzinfo=now.tzinfo)
     assert due == {round(expected.timestamp() * 1000)}
+
+
+def test_a_message_is_named_after_its_alerts_and_its_address():
+    one = message_id("sms", OWNER.phone, ["a", "b"])
+    assert one == message_id("sms", OWNER.phone, ["b", "a"])
+    others = {
+        message_id("sms", STAFF.phone, ["a", "b"]),
+        message_id("analytics", OWNER.phone, ["a", "b"]),
+        message_id("sms", OWNER.phone, ["a"]),
+    }
+    assert one not in others
+    assert len(others) == 3
+
+
+def test_a_provider_that_is_away_is_left_alone_ever_longer_up_to_five_minutes():
+    assert [retry_delay_ms(n) // 1000 for n in (1, 2, 3, 4, 7, 100)] == [5, 10, 20, 40, 300, 300]

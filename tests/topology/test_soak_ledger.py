@@ -1,0 +1,201 @@
+"""The soak's ledger finds what is lost, twice, foreign or forgotten, and nothing where all is well."""
+
+import random
+import sqlite3
+
+import pytest
+
+from local.runner import LocalTopology
+from local.simulator.clock import SimulatedClock
+from local.soak.faults import FAULTS, usual
+from local.soak.page import page, table
+from local.soak.progress import Progress
+from local.soak.soak import Injection, Outcome, plan
+from local.soak.traffic import LEAST_RATE, Traffic
+from local.soak.verdict import Findings, judge
+from local.topologies import load_topology, topology_names
+from qold import wiring
+from qold.ports import Point
+from qold.settings import Settings
+from tests.support.pipeline import NOW_S
+
+RATE = 2 * LEAST_RATE
+GATEWAYS = RATE // 10
+REPORTS = 6 * GATEWAYS
+
+
+class Soaked:
+    """Reports through every topology in one process."""
+
+    def __init__(self, folder, *, seed=3):
+        self.folder = folder
+        self.settings = Settings.load(folder, {"QOLD_POLL_WAIT_MS": "0", "QOLD_WINDOW_MS": "1"})
+        self.clock = SimulatedClock(NOW_S * 1000)
+        self.log = wiring.message_log(self.settings, self.clock)
+        self.traffic = Traffic(self.settings, self.clock, rate=RATE, seed=seed)
+        self.progress = Progress(self.settings, self.log, self.clock)
+
+    def send(self, reports=REPORTS):
+        for _ in range(reports):
+            self.clock.advance_to(max(self.clock.wall_ms(), round(self.traffic.due_s() * 1000)))
+            self.log.append(self.settings.reports_topic, [self.traffic.report()])
+
+    def work(self):
+        for name in sorted(topology_names(), key=lambda name: name != "authentication"):
+            topology = LocalTopology(
+                load_topology(name),
+                name=name,
+                conf=self.settings.to_storm_conf(),
+                clock=self.clock,
+            )
+            # The Loader recalls, and enrols, a few pages at a time.
+            for _ in range(10):
+                topology.run_until_idle()
+                self.clock.advance_to(self.clock.wall_ms() + 500)
+            topology.stop()
+
+    def findings(self):
+        findings = Findings()
+        judge(self.settings, self.clock, self.traffic, findings)
+        return findings
+
+    def execute(self, name, statement, *values):
+        with sqlite3.connect(self.folder / f"{name}.db") as file:
+            return file.execute(statement, values)
+
+
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory):
+    soaked = Soaked(tmp_path_factory.mktemp("soaked"))
+    soaked.send()
+    soaked.work()
+    return soaked
+
+
+def test_what_went_right_is_exact(soaked):
+    findings = soaked.findings()
+    assert findings.is_exact, findings.examples
+    ledger = soaked.traffic.ledger
+    assert findings.stored == {
+        "raw": len(ledger.raw),
+        "temperature": len(ledger.temperature),
+        "battery": len(ledger.battery),
+    }
+    assert findings.refused == len(soaked.traffic.refused)
+    assert {reason for reason, _, _ in soaked.traffic.refused} == {
+        "bad-gateway-token",
+        "bad-device-token",
+        "inactive",
+        "unknown-device",
+        "bad-time",
+    }
+    assert findings.alerts > 0
+    assert findings.repeats == 0
+    assert soaked.progress.behind_ms() == 0
+    assert not any(soaked.progress.lags().values())
+
+
+def test_the_same_seed_says_the_same(tmp_path, soaked):
+    again = Soaked(tmp_path)
+    for _ in range(REPORTS):
+        again.traffic.report()
+    assert again.traffic.ledger == soaked.traffic.ledger
+    assert again.traffic.refused == soaked.traffic.refused
+
+
+# What is done to the stores, and what the findings then count: missing, unexpected, duplicates.
+DAMAGE = {
+    "a raw row is lost": (
+        "raw",
+        "DELETE FROM raw WHERE device_id = (SELECT min(device_id) FROM raw)",
+    ),
+    "a temperature is lost": (
+        "readings",
+        "DELETE FROM Temperature WHERE value = (SELECT max(value) FROM Temperature)",
+    ),
+    "a value is another": (
+        "readings",
+        "UPDATE Battery SET value = 19 WHERE value = (SELECT max(value) FROM Battery)",
+    ),
+    "an alert is lost": ("alerts", "DELETE FROM alerts WHERE id = (SELECT min(id) FROM alerts)"),
+    "when a quiet device was heard is forgotten": (
+        "last_seen",
+        "UPDATE last_seen SET seen_at_ms = seen_at_ms + 1",
+    ),
+    "a device is watched no more": ("last_seen", "DELETE FROM last_seen WHERE device_id = 7"),
+    "a refusal has another reason": (
+        "log",
+        "UPDATE records SET value = replace(CAST(value AS TEXT), 'bad-time', 'inactive')"
+        " WHERE id = (SELECT id FROM records WHERE CAST(value AS TEXT) LIKE '%\"bad-time\"%'"
+        " LIMIT 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_went_wrong_is_found(soaked, damage):
+    name, statement = DAMAGE[damage]
+    path = soaked.folder / f"{name}.db"
+    with sqlite3.connect(path) as file, sqlite3.connect(":memory:") as kept:
+        file.backup(kept)
+        file.execute(statement)
+        file.commit()
+        findings = soaked.findings()
+        kept.backup(file)
+    assert not findings.is_exact
+    assert findings.examples
+    assert soaked.findings().is_exact
+
+
+def test_points_of_nobody_are_found(soaked):
+    readings = wiring.reading_store(soaked.settings, soaked.clock)
+    readings.write("Battery", [Point(9_999_999, NOW_S * 1000, 5)])
+    findings = soaked.findings()
+    assert (findings.missing, findings.unexpected) == (0, 1)
+    soaked.execute("readings", "DELETE FROM Battery WHERE device_id = 9999999")
+
+
+def test_lag_is_told_until_it_is_worked_off(tmp_path):
+    soaked = Soaked(tmp_path)
+    assert soaked.progress.behind_ms() == 0
+    sent_at_ms = soaked.clock.wall_ms()
+    soaked.send(GATEWAYS)
+    assert soaked.progress.behind_ms() == 0, "it has just been seen"
+    soaked.clock.advance_to(soaked.clock.wall_ms() + 20_000)
+    assert soaked.progress.behind_ms() >= 20_000
+    assert soaked.progress.lags()["authentication"] == GATEWAYS
+    soaked.work()
+    assert soaked.progress.behind_ms() == 0
+    assert soaked.progress.passed_ms > sent_at_ms
+
+
+def test_a_seed_is_a_plan_and_a_round_has_every_fault():
+    names = usual(1, 60)
+    first, again, other = (plan(seed, names) for seed in (1, 1, 2))
+    drawn = [next(first) for _ in range(3 * len(names))]
+    assert drawn == [next(again) for _ in drawn]
+    assert drawn != [next(other) for _ in drawn]
+    for start in range(0, len(drawn), len(names)):
+        assert {name for _, name in drawn[start : start + len(names)]} == set(names)
+    assert "brokers" not in names
+    assert "cassandra-away" not in usual(1, 20)
+    assert "brokers" in usual(3, 20)
+    assert "kafka-kill" not in usual(3, 20)
+
+
+def test_a_page_tells_each_fault_and_what_never_recovered():
+    rng = random.Random(1)
+    outcome = Outcome(seed=5, rate=600, minutes=3.5, sent=12_345)
+    for name in FAULTS:
+        lags = [rng.uniform(1, 90) for _ in range(3)]
+        outcome.injections += [Injection(name, "", 0, 0, 2.0, lag) for lag in lags]
+        median = f"{sorted(lags)[1]:.0f} s"
+        (row,) = [line for line in table(outcome.injections).splitlines() if f" {name} " in line]
+        assert median in row
+    assert outcome.is_met
+    text = page(outcome, "a machine")
+    assert "12 345 readings sent" in text
+    assert "**never**" not in text
+    outcome.injections.append(Injection("everything", "", 0, 0, 2.0, None))
+    assert not outcome.is_met
+    assert "**never**" in page(outcome, "a machine")
