@@ -6,6 +6,7 @@ from qold.clock import SystemClock
 from qold.keyring import ensure_keys
 from qold.ports import Registry
 from qold.provisioning import Provisioning
+from qold.records import MAX_DEVICE_ID
 from qold.settings import Settings
 
 
@@ -30,7 +31,8 @@ def open_provisioning(settings: Settings) -> Provisioning:
 def find_device(settings: Settings, name: str) -> int | None:
     """A device's id from its id, or from the `name` in its config."""
     registry = open_registry(settings)
-    if name.isdigit() and registry.devices([int(name)]):
+    is_id = name.isascii() and name.isdigit() and len(name) <= len(str(MAX_DEVICE_ID))
+    if is_id and registry.devices([int(name)]):
         return int(name)
     after_id = 0
     while page := registry.list_devices(after_id=after_id):

@@ -11,16 +11,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from packaging.markers import Marker
+
+from local import tools
 from local.embedded import lock_path, supervisor_pid
 from local.status import statuses
+from qold import wiring
+from qold.clock import SystemClock
 from qold.keyring import KeyringError, load_keys
+from qold.ports import Unavailable
 from qold.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_PYTHON = (3, 11)
 LEAST_SQLITE = (3, 35, 0)
 LEAST_FREE_MB = 1024
-_PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s\\;]+)", re.MULTILINE)
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s\\;]+)(?: *; *([^\\\n]+))?", re.MULTILINE)
 
 Verdict = Literal["ok", "warning", "missing"]
 
@@ -47,7 +53,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _state_folder(Path(settings.state_dir))
     yield _secrets(settings.secrets_dir)
     yield _disk(Path(settings.state_dir), settings.log_max_mb)
+    yield from (_tool(tool, settings.profile) for tool in tools.TOOLS)
     yield from _running(settings)
+
+
+def _tool(tool: tools.Tool, profile: str) -> Finding:
+    problem = tools.problem(tool)
+    if not problem:
+        return Finding(tool.name, "ok", shutil.which(tool.program) or tool.program)
+    fix = f"sudo {' '.join(tools.install_command([tool]))}"
+    if profile in tool.profiles:
+        return Finding(tool.name, "missing", f"{problem}; profile {profile} needs it", fix)
+    who = f"up --profile {', '.join(sorted(tool.profiles))}" if tool.profiles else "test storm"
+    return Finding(tool.name, "warning", f"{problem}; {who} needs it", fix)
 
 
 def _python() -> Finding:
@@ -58,7 +76,11 @@ def _python() -> Finding:
 
 
 def _packages(lock: Path) -> Finding:
-    pinned = _PINNED.findall(lock.read_text("utf-8"))
+    pinned = [
+        (name, version)
+        for name, version, marker in _PINNED.findall(lock.read_text("utf-8"))
+        if not marker or Marker(marker).evaluate()
+    ]
     wrong = [f"{name} {version}" for name, version in pinned if _installed(name) != version]
     if not wrong:
         return Finding("packages", "ok", f"{len(pinned)} as locked")
@@ -137,12 +159,38 @@ def _running(settings: Settings) -> Iterator[Finding]:
     if not supervisor_pid(settings):
         yield Finding("running", "ok", "stopped; ./qold up starts it")
         return
+    ready = set()
     for status in statuses(settings):
         if status.is_ready:
+            ready.add(status.name)
             yield Finding(status.name, "ok", _lag(status.lag))
         else:
             log = Path(settings.state_dir) / "logs" / f"{status.name}.log"
             yield Finding(status.name, "missing", status.detail, f"see {log}")
+    if "thresholds" in ready:
+        yield _staff(settings)
+    if {"thresholds", "legacy"} <= ready and not settings.legacy_url.startswith("none:"):
+        yield Finding(
+            "SMS",
+            "warning",
+            "thresholds and legacy both run: the old API tells people as well",
+            'switch its SMS off, or legacy_url = "none:" in qold.toml',
+        )
+
+
+def _staff(settings: Settings) -> Finding:
+    directory = wiring.directory(settings, SystemClock())
+    try:
+        staff = directory.staff()
+    except Unavailable as away:
+        return Finding("staff", "warning", str(away), "./qold config show names the directory_url")
+    finally:
+        directory.close()
+    phone = staff.phone if staff else settings.fallback_phone
+    if phone:
+        return Finding("staff", "ok", f"told at {phone}")
+    detail = "nobody is told of batteries, and of devices without a contact"
+    return Finding("staff", "warning", detail, "./qold contact staff --phone +351912345678")
 
 
 def _lag(lag: int | None) -> str:

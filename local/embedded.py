@@ -4,36 +4,23 @@ The supervisor holds a lock on the state folder; its processes end when it does,
 """
 
 import contextlib
-import ctypes
 import fcntl
 import json
-import logging
 import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from local.programs import ROOT, Program
 from local.topologies import topology_names
 from qold import wiring
 from qold.clock import SystemClock
 from qold.keyring import ensure_keys
 from qold.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-STOP_S = 4.0
 ASKING_S = 1.0
-BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
-STEADY_S = 60.0
-MAX_LOG_BYTES = 5 * 2**20
-_PR_SET_PDEATHSIG = 1
-
-log = logging.getLogger(__name__)
 
 
 class AlreadyRunning(RuntimeError):
@@ -51,7 +38,13 @@ def prepare(settings: Settings) -> None:
     message_log = wiring.message_log(settings, clock)
     message_log.create_topics(settings.topics())
     message_log.close()
-    for connect in (wiring.registry, wiring.raw_store, wiring.reading_store):
+    for connect in (
+        wiring.registry,
+        wiring.raw_store,
+        wiring.reading_store,
+        wiring.state_store,
+        wiring.alert_log,
+    ):
         store = connect(settings, clock)
         store.ping()
         store.close()
@@ -89,77 +82,17 @@ def supervisor_pid(settings: Settings) -> int:
     return 0
 
 
-@dataclass(slots=True)
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    start_again_at: float = 0.0
-    backoff_s: float = BACKOFF_FIRST_S
-
-
-class Supervisor:
-    """Keeps the topologies' processes running; `watch` often, `stop` once."""
-
-    def __init__(self, settings: Settings, topologies: Sequence[str] = ()) -> None:
-        self._settings = settings
-        self._children = [_Child(name) for name in topologies or topology_names()]
-        self._logs = Path(settings.state_dir) / "logs"
-
-    def watch(self) -> None:
-        """Start what is not running; what dies again soon waits longer each time."""
-        now = time.monotonic()
-        for child in self._children:
-            _cap(self._logs / f"{child.name}.log")
-            if child.process is not None and child.process.poll() is not None:
-                self._note_death(child, child.process.returncode, now)
-            if child.process is None and now >= child.start_again_at:
-                self._start(child, now)
-
-    def stop(self) -> None:
-        """End every process: asked first, killed after four seconds."""
-        running = [child.process for child in self._children if child.process is not None]
-        for process in running:
-            process.terminate()
-        deadline = time.monotonic() + STOP_S
-        for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def _start(self, child: _Child, now: float) -> None:
-        self._logs.mkdir(mode=0o700, exist_ok=True)
-        path = self._logs / f"{child.name}.log"
-        command = [sys.executable, "-m", "cli", "run", child.name]
-        with path.open("ab") as output:
-            child.process = subprocess.Popen(
-                [*command, "--state", self._settings.state_dir],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}", "NO_COLOR": "1"},
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        child.started_at = now
-
-    def _note_death(self, child: _Child, exit_code: int, now: float) -> None:
-        log.warning("topology=%s died with %s", child.name, exit_code)
-        if now - child.started_at > STEADY_S:
-            child.backoff_s = BACKOFF_FIRST_S
-        child.process = None
-        child.start_again_at = now + child.backoff_s
-        child.backoff_s = min(BACKOFF_LAST_S, 2 * child.backoff_s)
-
-
-def _cap(path: Path) -> None:
-    # The process writes on: it appends to the same file, which is copied and emptied.
-    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        shutil.copyfile(path, path.with_suffix(".log.1"))
-        os.truncate(path, 0)
+def topology_programs(settings: Settings, topologies: Sequence[str] = ()) -> list[Program]:
+    """A runner process per topology."""
+    environ = {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "NO_COLOR": "1"}
+    return [
+        Program(
+            name,
+            (sys.executable, "-m", "cli", "run", name, "--state", settings.state_dir),
+            environ,
+        )
+        for name in topologies or topology_names()
+    ]
 
 
 def write_status(settings: Settings, name: str, status: dict[str, object]) -> None:
@@ -183,8 +116,3 @@ def _lock(file: IO[str], settings: Settings) -> None:
             if pid or time.monotonic() >= deadline:
                 raise AlreadyRunning(pid) from None
         time.sleep(0.01)
-
-
-def _die_with_parent() -> None:
-    # Runs between fork and exec: the kernel sends SIGTERM when the supervisor is gone.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -67,12 +67,12 @@ class LocalTopology:
         )
         self._start(on_start)
 
-    def step(self) -> bool:
-        """Timers, a slice of what is queued, then `next_tuple`; False if nothing happened."""
+    def step(self, most: int = SLICE) -> bool:
+        """Timers, `most` of what is queued, then `next_tuple`; False if nothing happened."""
         if self._death is not None:
             raise self._death
         has_worked = self._fire_timers(self._clock.monotonic_ms())
-        has_worked |= self._drain(SLICE)
+        has_worked |= self._drain(most)
         if self._collector.queue:  # as Storm's back-pressure: nothing new while there is a backlog
             return True
         self._steps += 1

@@ -1,4 +1,4 @@
-"""What every component of the embedded profile is doing: ready, lag, counters."""
+"""What every server and topology of a state folder is doing: ready, lag, counters, memory."""
 
 import json
 import os
@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from local.embedded import supervisor_pid
+from local.memory import resident_mb
+from local.services.place import LOOPBACK, Place
+from local.services.profiles import Stack
+from local.supervision import noted_processes, stack_of
 from local.topologies import consumed_topics, topology_names
 from qold import wiring
 from qold.clock import Clock, SystemClock
@@ -14,16 +18,22 @@ from qold.ports import MessageLog, PortError
 from qold.settings import Settings
 
 STALE_S = 10.0
+NOT_RUNNING = "not running; start it with ./qold up"
 
 
 @dataclass(slots=True)
 class ComponentStatus:
-    """`lag` is the number of records a topology has not committed, None where that has no meaning."""
+    """`lag` is the number of records a topology has not committed, None where that has no meaning.
+
+    `memory_mb` is what its process takes with all below it, None where it has none of its own.
+    """
 
     name: str
     is_ready: bool = False
     detail: str = ""
     lag: int | None = None
+    memory_mb: int | None = None
+    addresses: dict[str, str] = field(default_factory=dict)
     counters: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -32,24 +42,55 @@ class ComponentStatus:
 
 
 def statuses(settings: Settings) -> list[ComponentStatus]:
-    """The log, the stores, and every topology of this state folder; makes nothing."""
-    clock = SystemClock()
-    log = wiring.message_log(settings, clock)
+    """The servers, the stores, and every topology of this state folder; makes nothing."""
     if not (Path(settings.state_dir) / "up.lock").exists():
         return [ComponentStatus("up", detail="never started here")]
-    found = [_answer("log", log)]
+    supervisor = supervisor_pid(settings)
+    found = stack_of(settings)
+    told = _servers(found, is_running=bool(supervisor))
+    if all(status.is_ready for status in told):
+        told += _pipeline(settings, found, supervisor)
+    else:
+        detail = "waits for servers" if supervisor else NOT_RUNNING
+        told += [ComponentStatus(name, detail=detail) for name in topology_names()]
+    if supervisor:
+        memory = resident_mb(noted_processes(settings))
+        for status in told:
+            status.memory_mb = memory.get(status.name)
+    return told
+
+
+def _servers(found: Stack, *, is_running: bool) -> list[ComponentStatus]:
+    told = []
+    for server in found.servers:
+        is_ready = is_running and server.is_ready()
+        detail = "" if is_ready else ("starting" if is_running else NOT_RUNNING)
+        addresses = dict(server.addresses())
+        told.append(ComponentStatus(server.name, is_ready, detail, addresses=addresses))
+    return told
+
+
+def _pipeline(settings: Settings, found: Stack, supervisor: int) -> list[ComponentStatus]:
+    clock = SystemClock()
+    log = wiring.message_log(settings, clock)
+    told = [_answer("log", log)]
     for name, connect in (
         ("registry", wiring.registry),
         ("raw store", wiring.raw_store),
         ("reading store", wiring.reading_store),
     ):
         store = connect(settings, clock)
-        found.append(_answer(name, store))
+        told.append(_answer(name, store))
         store.close()
-    supervisor = supervisor_pid(settings)
-    found += [_topology(settings, log, name, supervisor, clock=clock) for name in topology_names()]
+    for name in topology_names():
+        status = ComponentStatus(name, lag=_lag(log, settings, name))
+        if found.is_on_storm:
+            _ask_storm(settings, status)
+        else:
+            _ask_runner(settings, status, supervisor, clock)
+        told.append(status)
     log.close()
-    return found
+    return told
 
 
 def _answer(name: str, store: Any) -> ComponentStatus:
@@ -60,20 +101,40 @@ def _answer(name: str, store: Any) -> ComponentStatus:
     return ComponentStatus(name, is_ready=True)
 
 
-def _topology(
-    settings: Settings, log: MessageLog, name: str, supervisor: int, *, clock: Clock
-) -> ComponentStatus:
-    status = ComponentStatus(name, lag=_lag(log, settings, name))
-    path = Path(settings.state_dir) / "run" / f"{name}.json"
+def _ask_storm(settings: Settings, status: ComponentStatus) -> None:
+    from local.storm_cluster import ClusterAway, NoSuchTopology, StormCluster  # slow to load
+
+    cluster = StormCluster(LOOPBACK, Place(settings.state_dir).port("nimbus"))
+    try:
+        topology = cluster.topology(status.name)
+    except NoSuchTopology:
+        status.detail = "not submitted"
+        return
+    except ClusterAway as exc:
+        status.detail = str(exc)
+        return
+    for component in topology.components:
+        if component.last_error:
+            status.detail = f"{component.name}: {component.last_error}"
+    spouts = [component for component in topology.components if component.kind == "spout"]
+    status.is_ready = topology.status == "ACTIVE" and topology.workers > 0 and bool(spouts)
+    if not status.is_ready:
+        status.detail = f"{topology.status}, {topology.workers} workers"
+    for name in ("emitted", "acked", "failed"):
+        status.counters[name] = sum(getattr(spout, name) for spout in spouts)
+
+
+def _ask_runner(settings: Settings, status: ComponentStatus, supervisor: int, clock: Clock) -> None:
+    path = Path(settings.state_dir) / "run" / f"{status.name}.json"
     try:
         told = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        status.detail = "starting" if supervisor else "not running; start it with ./qold up"
-        return status
+        status.detail = "starting" if supervisor else NOT_RUNNING
+        return
     status.counters = told.get("counters", {})
     age_s = (clock.wall_ms() - told["written_at_ms"]) / 1000
     if not supervisor:
-        status.detail = "not running; start it with ./qold up"
+        status.detail = NOT_RUNNING
     elif told.get("parent") != supervisor:  # left by an earlier `up`
         status.detail = "starting"
     elif not _is_alive(told["pid"]):
@@ -82,7 +143,6 @@ def _topology(
         status.detail = f"silent for {age_s:.0f} s"
     else:
         status.is_ready = True
-    return status
 
 
 def _lag(log: MessageLog, settings: Settings, name: str) -> int | None:

@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from streamparse import Topology
 
+from qold.ports import MessageLog
 from qold.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "topologies"
@@ -41,5 +43,19 @@ def consumed_topics(settings: Settings, name: str) -> dict[str, str]:
         config = json.loads(spec.config)
         if config.get("qold.spout.start") == "earliest":
             topic = getattr(settings, config["qold.spout.topic"])
-            consumed[f"{name}.{spec.name}"] = topic
+            consumed[f"{settings.topology_prefix}{name}.{spec.name}"] = topic
     return consumed
+
+
+def lag(log: MessageLog, settings: Settings, name: str) -> int:
+    """How many records a topology has not committed yet; raises `PortError`."""
+    return lag_of(log, consumed_topics(settings, name))
+
+
+def lag_of(log: MessageLog, consumed: Mapping[str, str]) -> int:
+    """How many records these consumers have not committed on their topics; raises `PortError`."""
+    total = 0
+    for consumer, topic in consumed.items():
+        ends, committed = log.offsets(topic), log.committed(consumer, topic)
+        total += sum(end.next - committed.get(p, end.first) for p, end in ends.items())
+    return total

@@ -29,6 +29,7 @@ Way = Literal[
 ]
 TAKES: frozenset[Way] = frozenset({"well", "slow", "silent", "cut", "trickle", "trickle-body"})
 CONTROL = "/_stand_in"
+READINGS = f"{CONTROL}/readings"
 TRICKLE_S = 0.02
 MAX_BODY_BYTES = 2**20
 
@@ -173,6 +174,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         stand_in = self.server.stand_in
         if path == CONTROL:
             self._control(body)
+            return
+        if path == READINGS:
+            self._send(200, json.dumps(list(stand_in.handed.readings)).encode())
             return
         service = _service(self.command, path)
         if service is None:

@@ -16,13 +16,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def wait_until(
-    condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S
+    condition: Callable[[], object],
+    what: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    look_s: float = LOOK_S,
 ) -> None:
     """Return once the condition holds; fails, naming `what`, when it does not come to that."""
     limit_s = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < limit_s, f"not within {patience_s:.0f} s: {what}"
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
 
 
 class Processes:
@@ -33,14 +37,14 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
-        self, name: str, command: Sequence[str], **environ: object
+        self, name: str, command: Sequence[str], folder: Path = ROOT, **environ: object
     ) -> subprocess.Popen[bytes]:
         """Start a process under a name that is free; what an earlier one wrote stays."""
         assert name not in self._running, f"{name} runs already"
         with self._path(name, "out").open("ab") as out, self._path(name, "log").open("ab") as err:
             self._running[name] = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=folder,
                 env=environment(**environ),
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,0 +1,148 @@
+"""Apache Storm on this machine: its home, made of Maven's jars, its configuration, its environment."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from local.programs import ROOT
+from local.services import artifacts
+from local.services.place import LOOPBACK, Place
+from local.services.servers import Tell
+
+VERSION = "2.8.3"
+SLOTS = 16  # seven topologies, those of a demo beside them, and two more
+START_S, SILENT_S = 600, 60
+SMALL = "-Xmx256m -XX:+UseSerialGC"
+QUICK_START = "-XX:TieredStopAtLevel=1"  # for what starts often and computes little
+TOOLS: Mapping[str, str] = {
+    "java": "openjdk-17-jdk-headless",
+    "mvn": "maven",
+    "lein": "leiningen",
+    "ps": "procps",
+}
+COMMANDS = ROOT / "deploy" / "storm"
+# flux-core names a parent POM that Maven Central does not have; it says nothing that matters.
+STUBS = {f"org.apache.storm:flux:{VERSION}": f"org.apache.storm:storm:{VERSION}"}
+_FOLDERS = {"lib": "storm", "lib-worker": "storm-worker", "lib-flux": "storm-flux"}
+
+
+def assemble(place: Place, tell: Tell) -> Path:
+    """STORM_HOME of a state folder, configured; raises `ArtifactsError`."""
+    home = home_folder(place)
+    home.mkdir(parents=True, exist_ok=True)
+    for folder, lock in _FOLDERS.items():
+        target = artifacts.fetch(lock, tell=partial(_tell_jars, tell, folder), stubs=STUBS)
+        _link(home / folder, target)
+    for folder in ("extlib", "extlib-daemon", "conf"):
+        (home / folder).mkdir(exist_ok=True)
+    _link(home / "log4j2", COMMANDS)
+    for path in (log_folder(place), log_folder(place) / "workers-artifacts", data_folder(place)):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # JSON is YAML.
+    (home / "conf" / "storm.yaml").write_text(json.dumps(_storm_yaml(place), indent=1), "ascii")
+    (home / "conf" / "zoo.cfg").write_text("\n".join(_zoo_cfg(place)) + "\n", "ascii")
+    return home
+
+
+def configure_node(place: Place, node: int) -> None:
+    """The configuration of a Supervisor besides the first: folders and ports of its own."""
+    folder = conf_folder(place, node)
+    folder.mkdir(exist_ok=True)
+    ports = [place.port(f"node-{node}-worker-{slot}") for slot in range(1, SLOTS + 1)]
+    own = {
+        "storm.local.dir": str(data_folder(place).with_name(f"data-{node}")),
+        "supervisor.thrift.port": place.port(f"supervisor-{node}"),
+        "supervisor.slots.ports": ports,
+    }
+    (folder / "storm.yaml").write_text(json.dumps(_storm_yaml(place) | own, indent=1), "ascii")
+
+
+def conf_folder(place: Place, node: int = 1) -> Path:
+    return home_folder(place) / ("conf" if node == 1 else f"conf-{node}")
+
+
+def environment(place: Place, node: int = 1) -> dict[str, str]:
+    """What `storm`, `sparse` and the daemons need to know; laid over the environment."""
+    own = (str(COMMANDS), str(Path(sys.executable).parent))
+    before = [entry for entry in os.environ.get("PATH", "").split(":") if entry not in own]
+    return {
+        "PATH": ":".join([*own, *before]),
+        "STORM_HOME": str(home_folder(place)),
+        "STORM_CONF_DIR": str(conf_folder(place, node)),
+        "STORM_LOG_DIR": str(log_folder(place)),
+        "STREAMPARSE_NIMBUS": f"{LOOPBACK}:{place.port('nimbus')}",
+        "QOLD_STATE": str(place.state),
+        "LEIN_ROOT": "1",  # as root, lein would otherwise ask and wait
+        **{f"STORM_{name}_OPTS": f"{SMALL} {QUICK_START}" for name in ("NIMBUS", "SUPERVISOR")},
+        "STORM_ZOOKEEPER_OPTS": f"-Xmx128m -XX:+UseSerialGC {QUICK_START}",
+        "CLASSPATH": "",
+        "PYTHONPATH": "",  # components import what is in the topology's jar
+    }
+
+
+def home_folder(place: Place) -> Path:
+    return place.state / "services" / "storm" / "home"
+
+
+def data_folder(place: Place) -> Path:
+    return place.state / "services" / "storm" / "data"
+
+
+def log_folder(place: Place) -> Path:
+    """Daemons' logs; `workers-artifacts/<topology>/<port>/worker.log` are those of the workers."""
+    return place.state / "logs" / "storm"
+
+
+def _storm_yaml(place: Place) -> dict[str, object]:
+    logs = log_folder(place)
+    return {
+        "storm.zookeeper.servers": [LOOPBACK],
+        "storm.zookeeper.port": place.port("zookeeper"),
+        "nimbus.seeds": [LOOPBACK],
+        "nimbus.thrift.port": place.port("nimbus"),
+        "nimbus.monitor.freq.secs": 3,  # a submitted topology waits so long for its workers
+        "storm.local.hostname": LOOPBACK,
+        "storm.local.dir": str(data_folder(place)),
+        "storm.log.dir": str(logs),
+        "storm.workers.artifacts.dir": str(logs / "workers-artifacts"),
+        "storm.health.check.dir": str(home_folder(place) / "healthchecks"),
+        "supervisor.thrift.port": place.port("supervisor"),
+        "supervisor.slots.ports": [place.port(f"worker-{slot}") for slot in range(1, SLOTS + 1)],
+        "supervisor.memory.capacity.mb": 8192.0,
+        # Ten workers that start at once on two cores are slow, not dead: with Storm's own two
+        # minutes they would be killed as they become ready, and start again for ever.
+        "nimbus.task.launch.secs": START_S,
+        "supervisor.worker.start.timeout.secs": START_S,
+        "nimbus.task.timeout.secs": SILENT_S,
+        "supervisor.worker.timeout.secs": SILENT_S,
+        "storm.zookeeper.session.timeout": 1000 * SILENT_S,
+        "worker.childopts": SMALL,
+        "topology.worker.logwriter.childopts": f"-Xmx16m -XX:+UseSerialGC {QUICK_START}",
+        "worker.profiler.enabled": False,
+    }
+
+
+def _zoo_cfg(place: Place) -> Iterable[str]:
+    return (
+        "tickTime=2000",
+        f"dataDir={data_folder(place) / 'zookeeper'}",
+        f"clientPort={place.port('zookeeper')}",
+        f"clientPortAddress={LOOPBACK}",
+        "maxClientCnxns=0",
+        "admin.enableServer=false",
+        "autopurge.purgeInterval=1",
+        "4lw.commands.whitelist=ruok",
+    )
+
+
+def _link(path: Path, target: Path) -> None:
+    if not path.is_symlink() or path.readlink() != target:
+        path.unlink(missing_ok=True)
+        path.symlink_to(target, target_is_directory=True)
+
+
+def _tell_jars(tell: Tell, folder: str, have: int, want: int) -> None:
+    tell(f"storm {folder}: {have} of {want} jars")
