@@ -12,14 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from local.demo import Progress
+from local.demo_outcome import Progress
+from local.demo_world import SHOWN_ALERTS
 from local.simulator.device import Reading
 from local.simulator.fleet import Fleet
 from qold.wire.frame import FLAG_DEFROST, FLAG_DOOR
 
 REFRESH_PER_S = 8
 LOW_BATTERY = 20
-_CHROME_LINES = 10
+_CHROME_LINES = 13 + SHOWN_ALERTS
 
 
 @dataclass(slots=True)
@@ -125,11 +126,29 @@ class LiveView(_View):
 
     def _draw(self, progress: Progress, now: float) -> RenderableType:
         clock = time.strftime("%Y-%m-%d %H:%M", time.gmtime(progress.at_s))
-        rate = progress.stored / max(0.001, now - self._started_at)
+        rate = progress.counts.stored / max(0.001, now - self._started_at)
         head = Text(f"Qold demo · {clock} UTC · {rate:,.0f} readings/s")
         bar = ProgressBar(total=1.0, completed=_share(progress))
         room = max(3, self.console.size.height - _CHROME_LINES)
-        return Group(head, bar, self._table(progress, room), Text(_counters(progress)))
+        counters = Text(_counters(progress))
+        return Group(head, bar, self._table(progress, room), self._alerts(progress), counters)
+
+    def _alerts(self, progress: Progress) -> Table:
+        """The latest, newest first: since when, who, what, and until when."""
+        table = Table(title="Alerts", min_width=50)
+        for column in ("since", "who", "what", "until"):
+            table.add_column(column)
+        for story in progress.counts.latest():
+            alert, over_ms = story.alert, story.over_at_ms
+            device_id = int(alert.subject.rpartition(":")[2]) if "device:" in alert.subject else 0
+            row = self.rows.get(device_id)
+            table.add_row(
+                _clock(alert.started_at_ms),
+                row.name if row else alert.subject.replace(":", " "),
+                alert.kind if alert.value is None else f"{alert.kind} {alert.value:g}",
+                Text("open", style="red") if over_ms is None else _clock(over_ms),
+            )
+        return table
 
     def _table(self, progress: Progress, room: int) -> Table:
         shown = sorted(self.rows.values(), key=Row.badness, reverse=True)[:room]
@@ -163,15 +182,20 @@ def _state(flags: int, celsius: float | None, battery: int | None) -> str:
     return "defrosting" if flags & FLAG_DEFROST else "ok"
 
 
+def _clock(at_ms: int) -> str:
+    return time.strftime("%H:%M", time.gmtime(at_ms / 1000))
+
+
 def _share(progress: Progress) -> float:
     length = progress.end_s - progress.start_s
     return (progress.at_s - progress.start_s) / length if length else 1.0
 
 
 def _counters(progress: Progress) -> str:
-    ledger = progress.ledger
-    lost = max(0, len(ledger.raw) - progress.stored)
+    counts = progress.counts
+    lost = "" if progress.lost is None else f"  lost {progress.lost}"
     return (
-        f"acknowledged {ledger.acknowledged}  stored {progress.stored}"
-        f"  replayed {progress.replayed}  rejected {progress.rejected}  lost {lost}"
+        f"acknowledged {progress.ledger.acknowledged}  stored {counts.stored}"
+        f"  replayed {counts.replayed}  rejected {counts.rejected}{lost}"
+        f"  alerts {counts.alerted}"
     )

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from local.log_records import records_of
+from local.simulator.comparison import Comparison
 from local.simulator.ledger import Content, Ledger
 from qold.ports import METRICS, MessageLog, Metric, RawStore, ReadingStore
 from qold.settings import Settings
 
 FOR_EVER_MS = 2**53
-EXAMPLES = 5
 
 
 @dataclass(slots=True)
-class Verdict:
+class Verdict(Comparison):
     """Counts are readings; `examples` names a few of what is wrong."""
 
     authenticated: int = 0
@@ -45,7 +46,11 @@ class Oracle:
         log: MessageLog,
         raw: RawStore,
         readings: ReadingStore,
+        *,
+        may_repeat: bool = False,
     ) -> None:
+        """`may_repeat`: authentication was killed, so what it had done may stand on the log twice."""
+        self._may_repeat = may_repeat
         self._ledger = ledger
         self._settings = settings
         self._log = log
@@ -53,19 +58,32 @@ class Oracle:
         self._readings = readings
 
     def judge(self, device_ids: list[int]) -> Verdict:
-        """Compare everything stored for these devices, and the totals of every store."""
-        verdict = Verdict()
+        """Compare everything stored for these devices, and the totals of every store and topic."""
+        verdict = self.judge_stores(device_ids)
         self._judge_log(verdict)
+        return verdict
+
+    def judge_stores(self, device_ids: list[int]) -> Verdict:
+        """The same without the log, where a replay may leave a record twice."""
+        verdict = Verdict()
         self._judge_raw(verdict, device_ids)
         self._judge_metrics(verdict, device_ids)
         return verdict
 
     def _judge_log(self, verdict: Verdict) -> None:
         ledger = self._ledger
-        verdict.authenticated = sum(1 for _ in self._records(self._settings.readings_topic))
+        origins = [
+            json.loads(value)["origin"] for value in self._values(self._settings.readings_topic)
+        ]
+        verdict.authenticated = len(set(origins)) if self._may_repeat else len(origins)
         rejected: Counter[str] = Counter()
-        for value in self._records(self._settings.rejected_topic):
+        seen: set[tuple[str, int | None]] = set()
+        for value in self._values(self._settings.rejected_topic):
             record = json.loads(value)
+            refused = (record["source"], record["index"])
+            if self._may_repeat and refused in seen:
+                continue
+            seen.add(refused)
             rejected[record["reason"]] += record.get("readings", 1)
         verdict.rejected = dict(sorted(rejected.items()))
         self._compare_counts(
@@ -82,10 +100,10 @@ class Oracle:
         )
         verdict.stored["raw"] = self._raw.count()
         verdict.duplicates += sum(found.values()) - len(found)
-        self._compare_sets(verdict, "raw", self._ledger.raw, set(found))
+        verdict.compare("raw", self._ledger.raw, set(found))
         strangers = verdict.stored["raw"] - sum(found.values())
         if strangers:
-            self._note(verdict, "unexpected", strangers, "raw rows of unknown devices")
+            verdict.note("unexpected", strangers, "raw rows of unknown devices")
 
     def _judge_metrics(self, verdict: Verdict, device_ids: list[int]) -> None:
         expected: dict[Metric, Mapping[tuple[int, int], float | int]] = {
@@ -100,18 +118,10 @@ class Oracle:
             }
             truth = {(i, at_s * 1000): value for (i, at_s), value in expected[metric].items()}
             verdict.stored[metric.lower()] = self._readings.count(metric)
-            self._compare_sets(verdict, metric, set(truth.items()), set(found.items()))
+            verdict.compare(metric, set(truth.items()), set(found.items()))
             strangers = verdict.stored[metric.lower()] - len(found)
             if strangers:
-                self._note(verdict, "unexpected", strangers, f"{metric} of unknown devices")
-
-    def _compare_sets(
-        self, verdict: Verdict, what: str, expected: set[Any], found: set[Any]
-    ) -> None:
-        for kind, difference in (("missing", expected - found), ("unexpected", found - expected)):
-            if difference:
-                example = min(difference, key=repr)
-                self._note(verdict, kind, len(difference), f"{what}, such as {example!r}")
+                verdict.note("unexpected", strangers, f"{metric} of unknown devices")
 
     def _compare_counts(
         self, verdict: Verdict, what: str, expected: dict[str, int], found: dict[str, int]
@@ -120,19 +130,10 @@ class Oracle:
             surplus = found.get(name, 0) - expected.get(name, 0)
             if surplus:
                 kind = "unexpected" if surplus > 0 else "missing"
-                self._note(verdict, kind, abs(surplus), f"{what} {name}".rstrip())
+                verdict.note(kind, abs(surplus), f"{what} {name}".rstrip())
 
-    def _note(self, verdict: Verdict, kind: str, count: int, what: str) -> None:
-        setattr(verdict, kind, getattr(verdict, kind) + count)
-        if len(verdict.examples) < EXAMPLES:
-            verdict.examples.append(f"{count} {kind}: {what}")
-
-    def _records(self, topic: str) -> Iterator[bytes]:
-        partitions = range(self._log.partition_count(topic))
-        reader = self._log.reader("oracle", topic, partitions)
-        while records := reader.poll(partitions, max_records=5000, max_bytes=2**24, wait_ms=0):
-            yield from (record.value for record in records)
-        reader.close()
+    def _values(self, topic: str) -> Iterator[bytes]:
+        return (record.value for record in records_of(self._log, topic, consumer="oracle"))
 
 
 def _content(device_id: int, measured_at_ms: int, message: dict[str, Any]) -> Content:

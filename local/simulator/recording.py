@@ -6,9 +6,10 @@ cell (2.4 V = 0 %, 3.0 V = 100 %); door 0/1, or seconds open; blank means unknow
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from local.simulator.bounds import Bounds
 from local.simulator.refrigerator import Measurement, Sending
 from qold.wire.frame import FLAG_DOOR, MAX_TEMPERATURE_CENTI
 
@@ -26,6 +27,7 @@ class RecordedUnit:
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
+        self.bounds = Bounds()
         self._measurements: dict[int, Measurement] = {}
 
     def add(self, measurement: Measurement) -> None:
@@ -42,24 +44,37 @@ class RecordedUnit:
 def read_recording(path: Path) -> list[RecordedUnit]:
     """The units of a file in order of first appearance; raises `RecordingError` for any bad row."""
     units: dict[str, RecordedUnit] = {}
+
+    def take(row: dict[str, str | None]) -> None:
+        unit, measurement = _parse(row)
+        units.setdefault(unit, RecordedUnit(unit)).add(measurement)
+
+    read_rows(path, _check_columns, take)
+    if not units:
+        raise RecordingError(f"{path}: no rows")
+    return list(units.values())
+
+
+def read_rows(
+    path: Path,
+    check_columns: Callable[[Path, Sequence[str]], None],
+    take: Callable[[dict[str, str | None]], None],
+) -> None:
+    """Hand over every row of a CSV file; what `take` raises as ValueError names the bad row."""
     problems: list[str] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            _check_columns(path, rows.fieldnames or [])
+            check_columns(path, rows.fieldnames or [])
             for row in rows:
                 try:
-                    unit, measurement = _parse(row)
-                    units.setdefault(unit, RecordedUnit(unit)).add(measurement)
+                    take(row)
                 except ValueError as exc:
                     problems.append(f"{path}:{rows.line_num}: {exc}")
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise RecordingError(f"{path}: {exc}") from exc
     if problems:
         raise RecordingError("\n".join(problems[:20] + ["…"] * (len(problems) > 20)))
-    if not units:
-        raise RecordingError(f"{path}: no rows")
-    return list(units.values())
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:

@@ -3,9 +3,10 @@
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from local.simulator.bounds import Bounds
 from qold.wire.frame import FLAG_DEFROST, FLAG_DOOR, Item
 
 INTERVAL_S = 900
@@ -41,6 +42,7 @@ class Source(Protocol):
     """Where a device's sendings come from: a simulated appliance or a recording."""
 
     unit: str
+    bounds: Bounds
 
     def sendings(self) -> Iterator[Sending]:
         """Every sending, in order of time."""
@@ -49,20 +51,24 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of appliance: where it settles (°C), how far it swings, when it defrosts (s)."""
+    """A type of appliance: where it settles (°C), how far it swings, when it defrosts (s).
+
+    Doors and defrosting are left alone by `bounds`, a door that stays open is not.
+    """
 
     name: str
     settles_at: float
     swing: float
     defrost_every_s: int
+    bounds: Bounds
 
 
 KINDS = (
-    Kind("Walk-in", 3.2, 0.9, 0),
-    Kind("Fridge", 4.1, 1.2, 0),
-    Kind("Display", 5.0, 1.6, 21_600),
-    Kind("Freezer", -19.0, 1.1, 28_800),
-    Kind("Fish counter", 1.4, 0.7, 43_200),
+    Kind("Walk-in", 3.2, 0.9, 0, Bounds(0, 8, delay_s=1800, hysteresis=0.5)),
+    Kind("Fridge", 4.1, 1.2, 0, Bounds(0, 10)),
+    Kind("Display", 5.0, 1.6, 21_600, Bounds(1, 10, delay_s=2700, hysteresis=0.5)),
+    Kind("Freezer", -19.0, 1.1, 28_800, Bounds(None, -14, delay_s=3600, hysteresis=1)),
+    Kind("Fish counter", 1.4, 0.7, 43_200, Bounds(-2, 6, delay_s=1800)),
 )
 
 
@@ -77,6 +83,8 @@ class Refrigerator:
         self._end_s = start_s + int(hours * 3600)
         self._phase_s = self._random.randrange(0, INTERVAL_S, PHASE_S)
         self._per_sending = 4 if self._random.random() < 0.15 and hours >= 2 else 1
+        interval_s = INTERVAL_S * self._per_sending
+        self.bounds = replace(self._kind.bounds, interval_s=interval_s)
         self._period_s = self._random.uniform(1500, 3300)
         self._battery = self._random.uniform(35, 100)
         self._drain_per_hour = self._random.uniform(0.005, 0.03)
