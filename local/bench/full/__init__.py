@@ -1,0 +1,1 @@
+"""Benches on the real servers: Storm, Kafka, Cassandra, KairosDB behind nginx, and Redis."""

@@ -1,0 +1,105 @@
+"""The benches of the full profile, one after the other on one installation."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+from local.bench.full import disk, latency, legacy, log, scale_out, source, together, uplink
+from local.bench.full.installation import Installation, installation
+from local.bench.full.topologies import TOPOLOGIES, Prepared, measure, parted
+from local.bench.measure import Figures, Row, Tell
+from local.bench.workload import Workload
+from local.services.servers import NotReady
+from local.storm_cluster import ClusterAway
+from local.storm_submission import SubmissionError
+from qold.ports import PortError
+
+PROBLEM_CHARACTERS = 200
+
+
+def figures(
+    names: Sequence[str],
+    workloads: Sequence[Workload],
+    runs: int,
+    tell: Tell,
+    *,
+    as_source: bool = False,
+    minutes: float = together.MINUTES,
+) -> Iterator[Figures]:
+    """Start the stack, measure, and stop it; raises what starting it raises."""
+    with installation(tell) as servers:
+        yield from figures_on(
+            servers, names, workloads, runs, tell, as_source=as_source, minutes=minutes
+        )
+
+
+def figures_on(
+    servers: Installation,
+    names: Sequence[str],
+    workloads: Sequence[Workload],
+    runs: int,
+    tell: Tell,
+    *,
+    first_id: int = 1,
+    as_source: bool = False,
+    minutes: float = together.MINUTES,
+    rate: float = together.RATE,
+) -> Iterator[Figures]:
+    """The same on servers that are up; devices count from `first_id`.
+
+    `as_source` adds what the source measured, in its way: of the first workload.
+    """
+    for number, workload in enumerate(workloads):
+        compared = as_source and number == 0
+        kept = partial(surviving, workload.name, tell)
+        if "log" in names:
+            yield from kept("log", _of(log.measure(servers, workload, runs, tell)))
+        if "scale-out" in names and number == 0:
+            yield from kept("scale-out", scale_out.measure(servers, workload, tell, rate=rate))
+        if "uplink" in names and number == 0:
+            yield from kept("uplink", uplink.measure(servers, workload, tell))
+        if "legacy" in names:
+            yield from kept("legacy", _of(legacy.measure(servers, workload, runs, tell)))
+        measured = [name for name in names if name in TOPOLOGIES]
+        is_steady = workload.readings == 1
+        if measured or (is_steady and {"latency", "all-at-once"}.intersection(names)):
+            prepared = Prepared(servers, parted(workload, runs, first_id=first_id), tell)
+            first_id += workload.devices
+            for name in measured:
+                yield from kept(name, measure(name, prepared, runs, tell, with_bolts=compared))
+            if measured:
+                tell(f"disk, {workload.name}: having everything flushed")
+                where = prepared.kept()
+                yield from kept("disk", disk.figures(servers, workload=workload.name, **where))
+            if is_steady and "latency" in names:
+                yield from kept("latency", _of(latency.measure(servers, prepared, tell)))
+            if is_steady and "all-at-once" in names:
+                steady = together.measure(servers, prepared, tell, rate=rate, minutes=minutes)
+                yield from kept("all-at-once", steady)
+        if compared:
+            yield from kept("log", source.log_figures(servers, workload, tell))
+            beyond = first_id + sum(other.devices for other in workloads)
+            yield from kept("kairosdb", source.query_figures(servers, workload, beyond, tell))
+
+
+def surviving(workload: str, tell: Tell, name: str, rows: Iterator[Figures]) -> Iterator[Figures]:
+    """The rows of one bench; a server that is away costs what is left of it, not all the others."""
+    try:
+        yield from rows
+    except (PortError, SubmissionError, ClusterAway, NotReady) as exc:
+        problem = f"{type(exc).__name__}: {' '.join(str(exc).split())[:PROBLEM_CHARACTERS]}"
+        tell(f"{name}, {workload}: {problem}")
+        yield Figures(
+            profile="full",
+            bench=name,
+            measured="came to no end",
+            workload=workload,
+            unit="readings/s",
+            met=False,
+            clean=False,
+            ledger=problem,
+            problems=[problem],
+        )
+
+
+def _of(rows: Iterable[Row]) -> Iterator[Figures]:
+    return (row.figures() for row in rows)

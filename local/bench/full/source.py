@@ -1,0 +1,161 @@
+"""The method of the source (its appendix E): so many producers, time per bolt, thirty queries."""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from statistics import mean, stdev
+
+import msgspec
+
+from local.bench.drive import append_all
+from local.bench.full.installation import Installation
+from local.bench.full.log import AT_ONCE, read_run
+from local.bench.kairosdb import QUERY_DEVICES, QUERY_POINTS, SOURCE_QUERY_S, long_series
+from local.bench.log import SOURCE_IN, SOURCE_OUT
+from local.bench.measure import Case, Figures, Row, Run, Stopwatch, Tell, Unit
+from local.bench.patience import patiently
+from local.bench.workload import Workload, reading_records
+from local.storm_cluster import Component, StormCluster
+from qold import wiring
+from qold.clock import SystemClock
+from qold.settings import Settings
+
+SECTION = "source"
+PRODUCERS = 7
+CONNECTED_S = 15.0
+"""So long producers have to start and connect, before all begin at once."""
+
+STATISTICS_S = 60.0
+_END_MS = 2**53
+
+BOLTS: Mapping[str, Mapping[str, tuple[str, float]]] = {
+    "authentication": {
+        "report_bolt": ("Report Bolt", 1.26),
+        "device_bolt": ("Device Bolt", 0.069),
+        "gateway_bolt": ("Gateway Bolt", 0.069),
+        "join_bolt": ("Join Bolt", 0.048),
+        "kafka_bolt": ("Kafka Bolt", 0.014),
+    },
+    "raw": {"parser": ("Parser Bolt", 0.047), "cassandra_bolt": ("Cassandra Bolt", 0.086)},
+    "datapoints": {
+        "temperature_bolt": ("Temperature Bolt", 0.001),
+        "battery_bolt": ("Battery Bolt", 0.001),
+        "publish_bolt": ("Publish Bolt", 90.0),
+    },
+    "thresholds": {
+        "parser": ("Parser Bolt", 0.03),
+        "config_bolt": ("Config Bolt", 0.023),
+        "temperature_bolt": ("Temperature Bolt", 0.06),
+        "battery_bolt": ("Battery Bolt", 0.1),
+    },
+    "alert": {"parser": ("Parser Bolt", 0.021), "time_bolt": ("Time Bolt", 0.358)},
+}
+"""Of each topology the bolts that see every reading: the source's name, and its ms a message."""
+
+
+def bolt_figures(
+    storm: StormCluster, topology: str, running: str, readings: int, workload: str
+) -> Iterator[Figures]:
+    """Time of each bolt for a reading, from the execute latency that Nimbus knows."""
+    components = _settled(storm, running)
+    for name, (told, source_ms) in BOLTS[topology].items():
+        component = components.get(name)
+        if component is not None and component.executed:
+            each_s = component.executed * component.execute_latency_ms / 1000 / readings
+            yield _row(topology, f"{told}, time for a reading", workload, each_s, source_ms / 1000)
+
+
+def _settled(storm: StormCluster, running: str) -> dict[str, Component]:
+    """Once two looks find the same: workers tell Nimbus what they did once in a while."""
+    give_up_at = time.monotonic() + STATISTICS_S
+    before: list[int] = []
+    while True:
+        found = {component.name: component for component in storm.topology(running).components}
+        executed = [component.executed for component in found.values()]
+        if (any(executed) and executed == before) or time.monotonic() > give_up_at:
+            return found
+        before = executed
+        time.sleep(5.0)
+
+
+def log_figures(installation: Installation, workload: Workload, tell: Tell) -> Iterator[Figures]:
+    """Seven producers at once, each with the whole workload; then one consumer of it all."""
+    tell(f"source's method: {PRODUCERS} producers with {workload.total} messages each")
+    settings = installation.stage(f"{workload.name}-producers").settings
+    begin_at_s = time.monotonic() + CONNECTED_S
+    with ProcessPoolExecutor(PRODUCERS, mp_context=get_context("spawn")) as pool:
+        produce = partial(_produce, settings, workload, begin_at_s)
+        seconds = list(pool.map(produce, range(PRODUCERS)))
+    rate = sum(workload.total / each for each in seconds)
+    measured = f"{PRODUCERS} producers of {workload.total} messages, in"
+    yield _row("log", measured, workload.name, rate, SOURCE_IN, unit="records/s")
+    case = Case(
+        bench="log",
+        measured="one consumer of them all, out",
+        workload=workload.name,
+        unit="records/s",
+        source=SOURCE_OUT,
+        profile="full",
+    )
+    run = read_run(settings, PRODUCERS * reading_records(workload))
+    yield msgspec.structs.replace(Row(case, (run,), run.problems).figures(), section=SECTION)
+
+
+def query_figures(
+    installation: Installation, workload: Workload, first_id: int, tell: Tell
+) -> Iterator[Figures]:
+    """Thirty queries of a thousand points, through nginx."""
+    tell(f"source's method: {QUERY_DEVICES} queries of {QUERY_POINTS} points")
+    store = wiring.reading_store(installation.settings, SystemClock())
+    truth = long_series(store, range(first_id, first_id + QUERY_DEVICES), workload.end_s)
+    waits, wrong = [], 0
+    for device_id, points in truth.items():
+        watch = Stopwatch()
+        found = patiently(partial(store.query, "Temperature", device_id, 0, _END_MS))
+        waits.append(watch.run(1).wall_s)
+        wrong += found != points
+    store.close()
+    measured = (
+        f"{QUERY_DEVICES} queries of {QUERY_POINTS} points, mean (sd {1000 * stdev(waits):.1f} ms)"
+    )
+    problems = (f"{wrong} wrong answers",) if wrong else ()
+    yield _row("kairosdb", measured, workload.name, mean(waits), SOURCE_QUERY_S, problems=problems)
+
+
+def _produce(settings: Settings, workload: Workload, begin_at_s: float, number: int) -> float:
+    """In a process of its own: how long one producer takes."""
+    entries = reading_records(workload)
+    log = wiring.message_log(settings, SystemClock())
+    log.partition_count(settings.readings_topic)
+    time.sleep(max(0.0, begin_at_s - time.monotonic()))
+    watch = Stopwatch()
+    append_all(log, settings.readings_topic, entries, at_once=AT_ONCE)
+    run = watch.run(len(entries))
+    log.close()
+    return run.wall_s
+
+
+def _row(
+    bench: str,
+    measured: str,
+    workload: str,
+    value: float,
+    source: float,
+    *,
+    unit: Unit = "s",
+    problems: tuple[str, ...] = (),
+) -> Figures:
+    case = Case(
+        bench=bench,
+        measured=measured,
+        workload=workload,
+        unit=unit,
+        source=source,
+        profile="full",
+        section=SECTION,
+    )
+    run = Run(1, value if unit == "s" else 1 / value, 0.0)
+    figures = Row(case, (run,), problems).figures()
+    return msgspec.structs.replace(figures, cpu_us=None, rate=None)

@@ -1,0 +1,94 @@
+"""A soak as a table for terminals and Markdown, and the page around it."""
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Sequence
+
+from local.bench.table import markdown
+from local.soak.faults import FAULTS
+from local.soak.soak import MOST_S, Injection, Outcome
+
+_WIDTH = 118
+_HEADINGS = ("fault", "what happens", "times", "all ready", "lag 0, median", "lag 0, longest")
+_PAGE = """\
+# What happens when something fails?
+
+{head}
+
+{table}
+
+{verdict}
+
+- {rate} readings/s are sent all the while, to all seven topologies on Storm, with Kafka, Cassandra, KairosDB behind nginx
+  and Redis on the same machine. Faults come one after the other at moments drawn from the seed, the next one when the
+  one before is worked off. `./qold up` and Storm start again what died; nobody helps.
+- Times count from the end of the fault: the kill, or the SIGCONT. `all ready` is when every server answers again.
+  The stream does not pause for `lag 0`: it is when all that was sent until the fault's end is committed by every
+  topology, and nothing waits for more than 10 s.
+- A worker's tuples in flight come back only after Storm's message timeout of 60 s; with Kafka's or ZooKeeper's sessions
+  on top this is what the longest recoveries consist of.
+- In the end every reading sent is looked up: in Cassandra and KairosDB once and nothing else, refused ones with their
+  reasons on their topic, alerts exactly those that the limits call for, at most one per device, kind and hour, and for
+  devices that fell silent when they were last heard. Records on the log may stand there twice: at least once.
+- Required: nothing lost, nothing twice, lag 0 within {most} min after each fault (source T3.15). Otherwise the exit code
+  is 4.
+"""
+
+
+def table(injections: Sequence[Injection]) -> str:
+    """One row per fault, as Markdown, its columns aligned."""
+    by_fault: dict[str, list[Injection]] = defaultdict(list)
+    for injection in injections:
+        by_fault[injection.fault].append(injection)
+    cells = [_cells(name, found) for name, found in sorted(by_fault.items())]
+    return markdown(_HEADINGS, cells, words=2)
+
+
+def verdict(outcome: Outcome) -> str:
+    """The ledger in a sentence or two."""
+    found = outcome.findings
+    stored = ", ".join(f"{name} {_figure(count)}" for name, count in found.stored.items())
+    told = (
+        f"Seed {outcome.seed}, {len(outcome.injections)} faults in {outcome.minutes:g} min,"
+        f" {_figure(outcome.sent)} readings sent ({_figure(found.refused)} to be refused):"
+        f" {found.missing} missing, {found.unexpected} that were not sent, {found.duplicates} twice"
+        f" in the stores ({stored}); {found.alerts} alerts; {_figure(found.repeats)} readings stand"
+        " twice on the log."
+    )
+    return " ".join([told, *found.examples])
+
+
+def page(outcome: Outcome, machine: str) -> str:
+    """The table, what it was measured on, and how."""
+    told = f"`./qold soak --markdown docs/faults.md` wrote this page. It ran on {machine}."
+    return _PAGE.format(
+        head=_wrapped(told),
+        table=table(outcome.injections),
+        verdict=_wrapped(verdict(outcome)),
+        rate=outcome.rate,
+        most=round(MOST_S / 60),
+    )
+
+
+def _cells(name: str, found: Sequence[Injection]) -> tuple[str, ...]:
+    meaning = FAULTS[name].meaning if name in FAULTS else "the first reports, with cold caches"
+    lags = sorted(each.lag_zero_s for each in found if each.lag_zero_s is not None)
+    ready = [each.ready_s for each in found if each.ready_s is not None]
+    if len(lags) < len(found) or len(ready) < len(found):
+        return (name, meaning, str(len(found)), "", "", "**never**")
+    return (
+        name,
+        meaning,
+        str(len(found)),
+        f"{max(ready):.0f} s",
+        f"{lags[len(lags) // 2]:.0f} s",
+        f"{lags[-1]:.0f} s",
+    )
+
+
+def _figure(count: int) -> str:
+    return f"{count:,}".replace(",", " ")
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
