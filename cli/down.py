@@ -12,7 +12,7 @@ from cli.options import state_option
 from local.embedded import supervisor_pid
 from qold.settings import Settings
 
-WITHIN_S = 15.0
+WITHIN_S = 120.0  # Cassandra writes out what it holds in memory
 LOOK_S = 0.05
 
 

@@ -3,6 +3,8 @@
 import click
 
 from cli.console import stderr
+from local.services.artifacts import ArtifactsError
+from local.services.servers import NotReady
 from qold.keyring import KeyringError
 from qold.ports import Rejected, Unavailable
 from qold.settings import SettingsError
@@ -31,8 +33,13 @@ def as_failure(exc: Exception) -> Failure | None:
         return Failure(exc.format_message(), exit_code=exc.exit_code)
     if isinstance(exc, SettingsError):
         return Failure(str(exc), fix="./qold config validate", exit_code=USAGE)
+    if isinstance(exc, ArtifactsError | NotReady):
+        message, _, fix = str(exc).partition("\nfix: ")
+        return Failure(message, fix=fix, exit_code=MISSING)
     if isinstance(exc, KeyringError):
         return Failure(str(exc), exit_code=MISSING)
+    if isinstance(exc, Rejected) and exc.reason == "unknown-topic":
+        return Failure(f"no topic {exc.detail} here", fix="./qold up makes it")
     if isinstance(exc, Unavailable | Rejected):
         return Failure(str(exc), fix="./qold doctor")
     return None

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 from rich.table import Table
@@ -14,7 +13,7 @@ from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from gateway.__main__ import run_input, run_output
 from local.administration import open_provisioning, open_registry
-from qold import wiring
+from local.uplinks import ForeignLog, equip_gateway
 from qold.settings import Settings
 
 _TOML = """\
@@ -37,7 +36,7 @@ linger_s = 0.2            # metered links: 900
 poll_s = 1.0
 
 [uplink]
-url = "{uplink}"
+{uplink}
 
 [status]
 folder = "{status}"
@@ -120,13 +119,18 @@ def run_gateway_output(config_path: Path) -> int:
 
 def _write(path: Path, gateway_id: int, token: str, settings: Settings) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    log_file = wiring.sqlite_path(settings.log_url, settings.state_dir)
+    try:
+        uplink = equip_gateway(settings, gateway_id, path)
+    except ForeignLog as exc:
+        raise Failure(
+            str(exc), fix="give it a certificate there, and --write nothing here"
+        ) from exc
     content = _TOML.format(
         id=gateway_id,
         token=token,
         outbox=f"{path.stem}-outbox.db",
         status=f"{path.stem}-status",
-        uplink=f"sqlite://{quote(log_file)}?max_mb={settings.log_max_mb}",
+        uplink=uplink,
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

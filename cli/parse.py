@@ -9,6 +9,7 @@ from qold.ports import Aggregator
 
 AGGREGATORS: tuple[Aggregator, ...] = ("avg", "min", "max", "sum", "count", "first", "last")
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MAX_DIGITS = 12  # of Unix seconds: thirty thousand years
 _DURATION = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 
 
@@ -26,7 +27,7 @@ def instant_ms(text: str, now_ms: int) -> int:
         return now_ms
     if text.startswith("-"):
         return now_ms - duration_ms(text[1:])
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
         return int(text) * 1000
     try:
         moment = datetime.fromisoformat(text)

@@ -48,7 +48,7 @@ def command(
     from_ms = instant_ms(start, now_ms)
     to_ms = instant_ms(end, now_ms) if end else 2**53 - 1
     if from_ms >= to_ms:
-        raise click.BadParameter(f"--from {start} is not before --to {end}")
+        raise click.BadParameter(f"--from {start} is not before --to {end or 'the end'}")
     bucket = aggregation(agg) if agg else None
     device_id = find_device(settings, device)
     if device_id is None:

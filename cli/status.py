@@ -28,14 +28,15 @@ def command(settings: Settings, as_json: bool) -> int:
 def table(found: list[ComponentStatus]) -> Table:
     """A row per component."""
     rows = Table(box=None)
-    for heading in ("component", "ready", "lag", "counters"):
-        rows.add_column(heading)
+    for heading in ("component", "ready", "lag", "MB", "counters"):
+        rows.add_column(heading, justify="right" if heading in ("lag", "MB") else "left")
     for status in found:
         counters = "  ".join(f"{name} {count}" for name, count in status.counters.items())
         rows.add_row(
             status.name,
             "[green]yes[/]" if status.is_ready else "[red]no[/]",
             "" if status.lag is None else str(status.lag),
-            status.detail or counters,
+            "" if status.memory_mb is None else str(status.memory_mb),
+            status.detail or counters or ", ".join(status.addresses.values()),
         )
     return rows

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from cli.console import stderr
-from cli.errors import FAILED, USAGE, Failure
+from cli.errors import FAILED, MISSING, USAGE, Failure
 from cli.options import json_option
+from local import tools
 from local.test_groups import GROUPS, GroupResult, run_group
 
 
@@ -21,7 +22,8 @@ from local.test_groups import GROUPS, GroupResult, run_group
 def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -> int:
     """Run the test groups (all of them, or those named) and say what was left out.
 
-    With CI=true nothing may be left out: a skipped test fails its group.
+    With CI=true nothing may be left out: what is missing is installed where this is root, and a
+    skipped test fails its group.
     """
     unknown = [name for name in names if name not in GROUPS]
     if unknown:
@@ -34,6 +36,8 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
             click.echo(f"{name:12} {group.meaning}")
         return 0
     is_strict = os.environ.get("CI") == "true"
+    if any(group.needs_servers for group in chosen.values()):
+        _provide_tools(is_strict)
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         running = [pool.submit(run_group, name, group) for name, group in chosen.items()]
@@ -48,6 +52,24 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     stderr.print(f"{time.monotonic() - started:.0f} s", highlight=False)
     click.echo(f"{passed} passed, {failed} failed, {skipped} skipped", err=as_json)
     return FAILED if has_failed else 0
+
+
+def _provide_tools(is_strict: bool) -> None:
+    missing = tools.missing()
+    if not missing:
+        return
+    command = " ".join(tools.install_command(missing))
+    names = ", ".join(tool.name for tool in missing)
+    if not is_strict:
+        stderr.print(f"without {names}, tests are left out: sudo {command}", highlight=False)
+        return
+    if not tools.can_install():
+        raise Failure(f"needs {names}", fix=f"sudo {command}", exit_code=MISSING)
+    stderr.print(f"installing {names} …", highlight=False)
+    try:
+        tools.install(missing)
+    except tools.InstallError as exc:
+        raise Failure(f"{command}: {exc}", exit_code=MISSING) from exc
 
 
 def _told(result: GroupResult, is_strict: bool) -> GroupResult:

@@ -19,6 +19,7 @@ class Group:
     meaning: str
     paths: tuple[str, ...]
     checks: tuple[tuple[str, ...], ...] = ()
+    needs_servers: bool = False
 
 
 GROUPS = {
@@ -32,12 +33,21 @@ GROUPS = {
         ),
     ),
     "unit": Group("decisions and parts, without sockets", ("tests/unit",)),
-    "contract": Group("every adapter under its port's suite", ("tests/contract",)),
+    "contract": Group(
+        "every adapter under its port's suite", ("tests/contract",), needs_servers=True
+    ),
     "topology": Group(
         "topologies in one process, components as Storm starts them", ("tests/topology",)
     ),
+    "storm": Group(
+        "topologies on Storm: sparse run, and a cluster on the real stores",
+        ("tests/storm",),
+        needs_servers=True,
+    ),
     "e2e": Group("the commands, with real processes", ("tests/e2e",)),
-    "faults": Group("kill -9 at random moments, a ledger after each", ("tests/faults",)),
+    "faults": Group(
+        "kill -9 at random moments, a ledger after each", ("tests/faults",), needs_servers=True
+    ),
 }
 
 

@@ -1,0 +1,104 @@
+"""`./qold soak`."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from cli.console import stderr
+from cli.errors import NOT_MET, USAGE, Failure
+from cli.options import json_option, known_names, markdown_option
+from cli.prerequisites import check_tools
+from cli.signals import unwind_on_sigterm
+from local.bench.page import describe_machine
+from local.services.place import Place
+from local.services.profiles import stack
+from local.soak.faults import FAULTS, usual
+from local.soak.page import page, table, verdict
+from local.soak.soak import run
+from local.soak.traffic import LEAST_RATE, RATE
+from qold.clock import SystemClock
+
+
+@click.command(epilog="Faults: " + "; ".join(f"{f.name}: {f.meaning}" for f in FAULTS.values()))
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Begin no fault after so long.",
+)
+@click.option("--rounds", type=click.IntRange(1), help="Each fault so many times, instead.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--rate",
+    type=click.IntRange(LEAST_RATE),
+    default=RATE,
+    show_default=True,
+    help="Readings a second.",
+)
+@click.option(
+    "--faults",
+    "names",
+    callback=known_names("fault", FAULTS),
+    default="",
+    help="Only these, with commas.",
+)
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A new folder for stores and logs, which stays (default: a temporary one).",
+)
+@markdown_option("Also write a page with the table and the machine, as docs/faults.md.")
+@json_option
+def command(
+    minutes: float,
+    rounds: int | None,
+    seed: int,
+    rate: int,
+    names: tuple[str, ...],
+    brokers: str,
+    state: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+) -> int:
+    """Kill and stop everything of a real stack, under traffic, and look for what is lost.
+
+    Starts servers and topologies of its own as `up --profile full` does, sends readings all
+    the while, and strikes one thing after the other, each when the one before is worked off. Exit
+    code 0 when every reading is where it must be, once, and each fault was worked off within 15
+    minutes; 4 when not.
+    """
+    chosen = names or tuple(usual(int(brokers), 10**6 if rounds else minutes))
+    few = [name for name in chosen if FAULTS[name].brokers > int(brokers)]
+    if few:
+        raise Failure(f"{', '.join(few)}: with --brokers 3", exit_code=USAGE)
+    if state is not None and state.exists() and any(state.iterdir()):
+        raise Failure(f"{state} is not empty", fix="name a new --state DIR", exit_code=USAGE)
+    unwind_on_sigterm()
+    machine = describe_machine(SystemClock().wall_ms(), with_servers=True)
+    folder = state or Path(tempfile.mkdtemp(prefix="qold-soak-"))
+    check_tools("a soak", stack("full", Place(folder), brokers=int(brokers)))
+    try:
+        outcome = run(
+            folder,
+            seed=seed,
+            rate=rate,
+            minutes=minutes,
+            rounds=rounds,
+            names=chosen,
+            brokers=int(brokers),
+            tell=lambda text: stderr.print(text, markup=False, highlight=False),
+        )
+    finally:
+        if state is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    stderr.print(verdict(outcome), markup=False, highlight=False)
+    click.echo(json.dumps(outcome.as_dict()) if as_json else table(outcome.injections))
+    if markdown is not None:
+        markdown.write_text(page(outcome, machine), "utf-8")
+    return 0 if outcome.is_met else NOT_MET
