@@ -1,6 +1,7 @@
 """What holds for every test: no socket where none is needed, one profile for properties."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,102 @@ settings.load_profile("qold")
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = f"{ROOT}/src:{ROOT}"  # as ./qold sets it, for processes that tests start
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what runs in its background, and every process of a test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SOCKETLESS = {"unit", "topology"}
+SERVED = {"contract", "storm", "faults"}
+START_S = 1200
+
+
+def group_of(item):
+    """The folder of tests that it lies in, or the name of its file."""
+    return Path(item.path).relative_to(Path(__file__).parent).parts[0]
+
+
+def pytest_collection_modifyitems(items):
+    """Whichever test is the first to use a server waits for its start: minutes on a busy machine."""
+    for item in items:
+        if group_of(item) in SERVED and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_S))
 
 
 @pytest.fixture(autouse=True)
 def _no_sockets(request):
     """Unit and topology tests open no network socket."""
-    group = Path(request.path).relative_to(Path(__file__).parent).parts[0]
-    if group in SOCKETLESS:
+    if group_of(request) in SOCKETLESS:
         disable_socket(allow_unix_socket=True)
         yield
         enable_socket()
     else:
         yield
+
+
+def servers_in(state):
+    """The servers of a state folder, until no test needs them."""
+    from tests.support.servers import Servers
+
+    servers = Servers(state)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """Real servers, started where a test uses them (`tests/support/servers.py`)."""
+    yield from servers_in(tmp_path_factory.mktemp("servers"))
+
+
+@pytest.fixture(scope="session")
+def cassandra(servers):
+    """A Cassandra that answers; `servers.place` has its secrets."""
+    from local.services.cassandra import Cassandra
+
+    return servers.use(Cassandra)
+
+
+@pytest.fixture(scope="session")
+def redis(servers):
+    """A Redis that answers; `servers.place` has its secrets."""
+    from local.services.redis import Redis
+
+    return servers.use(Redis)
+
+
+@pytest.fixture(scope="session")
+def kafka(servers):
+    """A Kafka broker that answers, with the topics of the pipeline."""
+    from local.services.kafka import Kafka
+
+    return servers.use(Kafka)
+
+
+@pytest.fixture(scope="session")
+def old_servers(tmp_path_factory):
+    """Like `servers`, for what is older and would stand in the same place."""
+    yield from servers_in(tmp_path_factory.mktemp("old-servers"))
+
+
+@pytest.fixture(scope="session")
+def pykafka(old_servers):
+    """A Kafka 3.9 broker that answers, with the topics of the pipeline."""
+    from tests.support.kafka_39 import Kafka39
+
+    return old_servers.use(Kafka39)
+
+
+@pytest.fixture(scope="session")
+def kairosdb(servers, cassandra):
+    """A KairosDB that answers, on that Cassandra."""
+    from local.services.kairosdb import KairosDb
+
+    return servers.use(lambda place: KairosDb(place, cassandra=f"127.0.0.1:{cassandra.port}"))
+
+
+@pytest.fixture(scope="session")
+def nginx(servers, kairosdb):
+    """An nginx that answers, before that KairosDB."""
+    from local.services.nginx import Nginx
+
+    return servers.use(lambda place: Nginx(place, kairosdb_port=kairosdb.port))

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from cli.app import main
-from local.demo import Demo, Outcome, Plan, Progress
+from local.demo import Demo
+from local.demo_embedded import EmbeddedWorld
+from local.demo_outcome import Outcome, Plan, Progress
 from local.simulator.device import Reading
 from local.simulator.fleet import Fleet
 from local.simulator.refrigerator import Refrigerator
@@ -25,6 +27,7 @@ FAULTS = "crc,retransmit,duplicate,reset,badtoken,unknown,inactive,badgateway,cl
 KEYS = {
     *("seed", "sent", "acknowledged", "authenticated", "rejected", "link", "stored"),
     *("missing", "unexpected", "duplicates", "wall_s"),
+    *("alerts", "alerts_expected", "alerts_missing", "alerts_unexpected", "notifications"),
 }
 AT_S = 1_795_456_000
 
@@ -343,6 +346,19 @@ BAD_ARGUMENTS = [
     "--hours",
     f"--devices 1 --hours 0.25 --faults {FAULTS}",
     "--devices 2 --hours 0.25 --faults crc,reset",
+    "--devices 60 --hours 5 --faults backlog",
+    "--devices 2 --faults door",
+    "--gateways 1 --faults gateway-silent,backlog",
+    "--devices 60 --hours 0.25 --faults restart",
+    "--limits /etc/hostname",
+    "--alerts-out /nowhere/alerts.csv",
+    "--scale 60",
+    "--profile kafka",
+    "--profile full",
+    "--profile full --scale 0",
+    "--profile full --scale 121",
+    "--profile full --faults late",
+    "--profile full --faults crc,restart",
 ]
 
 
@@ -359,6 +375,21 @@ def test_a_bad_argument_is_a_usage_error(
     assert not (tmp_path / "kept").exists()
 
 
+def test_real_time_needs_real_servers(tmp_path: Path) -> None:
+    """Where none were started, and where another profile runs."""
+    (tmp_path / "profile.toml").write_text('profile = "full"\n', "utf-8")
+    for state in (tmp_path / "new", tmp_path):
+        done = qold("demo", "--profile", "full", "--state", state, code=3)
+        assert f"fix: ./qold up -d --profile full --state {state}" in done.stderr
+        assert not (state / "demo").exists()
+
+
+def test_what_a_state_folder_says_is_no_matter_in_one_process(tmp_path: Path) -> None:
+    (tmp_path / "qold.toml").write_text("nonsense", "utf-8")
+    words = ("--devices", 1, "--gateways", 1, "--hours", 0.25, "--speed", 0, "--state", tmp_path)
+    assert "Every reading is where it must be" in qold("demo", *words).stderr
+
+
 def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine", "utf-8")
     done = qold("demo", "--keep", tmp_path, code=2)
@@ -366,14 +397,17 @@ def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_an_interrupt_ends_it_and_leaves_nothing(running: Processes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_leaves_nothing(
+    running: Processes, tmp_path: Path, number: int, code: int
+) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     command = command_line("demo", "--hours", 3, "--speed", 1800)
     running.start("demo", command, TMPDIR=temporary)
     wait_until(lambda: "10 %" in running.log_tail("demo"), "the first line")
     assert list(temporary.iterdir())
-    assert running.stop("demo", signal.SIGINT) == 130
+    assert running.stop("demo", number) == code
     assert list(temporary.iterdir()) == []
     assert "Traceback" not in running.log_tail("demo")
 
@@ -468,4 +502,4 @@ def tampered_demo(folder: Path, store: str, statement: str) -> Outcome:
     sources = [Refrigerator(n, seed=1, start_s=AT_S, hours=1) for n in range(3)]
     plan = Plan(sources=sources, gateways=1, seed=1, speed=0, faults=())
     view = Tamperer(lambda: in_store(folder, store, statement))
-    return Demo(plan, Settings.load(folder, {}), view).run()
+    return Demo(plan, EmbeddedWorld(plan, Settings.load(folder, {})), view).run()

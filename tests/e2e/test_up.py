@@ -21,6 +21,7 @@ from tests.support.commands import command_line, json_lines, qold
 from tests.support.processes import Processes, is_alive, processes, wait_until
 
 TOPOLOGIES = set(topology_names())
+KEYS = {"name", "ready", "detail", "lag", "memory_mb", "addresses", "counters"}
 STORES = {"log", "registry", "raw store", "reading store"}
 
 
@@ -193,7 +194,7 @@ def test_status_tells_each_component(new_state: Callable[..., State]) -> None:
     found = state.components()
     assert found.keys() == STORES | TOPOLOGIES
     for name, component in found.items():
-        assert component.keys() == {"name", "ready", "detail", "lag", "counters"}
+        assert component.keys() == KEYS
         assert component["ready"] is True
         assert component["lag"] == (0 if name in TOPOLOGIES else None)
     told = qold("status", "--state", state.folder)

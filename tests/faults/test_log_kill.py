@@ -17,6 +17,7 @@ import pytest
 
 from qold.adapters.log.sqlite import SqliteLog
 from qold.clock import SystemClock
+from tests.support import log_workers
 from tests.support.commands import ROOT, environment
 from tests.support.log_workers import TOPIC
 from tests.support.processes import Processes, processes, wait_until
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def worker(role: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "tests.support.log_workers", role, *map(str, arguments)]
+    return [sys.executable, log_workers.__file__, role, *map(str, arguments)]
 
 
 class Workers:
