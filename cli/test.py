@@ -22,8 +22,8 @@ from local.test_groups import GROUPS, GroupResult, run_group
 def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -> int:
     """Run the test groups (all of them, or those named) and say what was left out.
 
-    With CI=true nothing may be left out: what is missing is installed where this is root, and a
-    skipped test fails its group.
+    Groups with servers run one after the other, whatever --jobs says. With CI=true nothing may be
+    left out: what is missing is installed where this is root, and a skipped test fails its group.
     """
     unknown = [name for name in names if name not in GROUPS]
     if unknown:
@@ -39,8 +39,12 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     if any(group.needs_servers for group in chosen.values()):
         _provide_tools(is_strict)
     started = time.monotonic()
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        running = [pool.submit(run_group, name, group) for name, group in chosen.items()]
+    beside = jobs - any(group.needs_servers for group in chosen.values())
+    with ThreadPoolExecutor(1) as served, ThreadPoolExecutor(max(1, beside)) as other:
+        running = [
+            (served if group.needs_servers or jobs <= 1 else other).submit(run_group, name, group)
+            for name, group in chosen.items()
+        ]
         results = [_told(future.result(), is_strict) for future in running]
     passed, failed, skipped = (
         sum(getattr(result, count) for result in results)
@@ -81,6 +85,8 @@ def _told(result: GroupResult, is_strict: bool) -> GroupResult:
     )
     for reason in result.left_out:
         stderr.print(f"             left out: {reason}", markup=False, highlight=False)
-    if not result.is_good(is_strict):
+    for test in result.again:
+        stderr.print(f"             tried again: {test}", markup=False, highlight=False)
+    if result.again or not result.is_good(is_strict):
         stderr.print(result.output, markup=False, highlight=False)
     return result

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from pytest_socket import disable_socket, enable_socket
 
+from local.test_groups import AGAIN
+
 settings.register_profile("qold", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("qold")
 
@@ -20,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 SOCKETLESS = {"unit", "topology"}
 SERVED = {"contract", "storm", "faults"}
+WITH_PROCESSES = SERVED | {"topology", "e2e"}
 START_S = 1200
 
 
@@ -29,10 +32,25 @@ def group_of(item):
 
 
 def pytest_collection_modifyitems(items):
-    """Whichever test is the first to use a server waits for its start: minutes on a busy machine."""
+    """Whichever test is the first to use a server waits for its start: minutes on a busy machine.
+
+    There, too, a server may answer too late for one call; whoever calls tries again, and so do we,
+    once. `./qold test` names every such test, and fails a group that needs more than a few.
+    """
     for item in items:
         if group_of(item) in SERVED and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_S))
+        if group_of(item) in WITH_PROCESSES:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the first try of a test said that was tried again, and a line for `./qold test`."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first try of {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+        said = report.longreprtext.strip().rpartition("\n")[2]
+        terminalreporter.write_line(f"{AGAIN}{report.nodeid}: {said}")
 
 
 @pytest.fixture(autouse=True)

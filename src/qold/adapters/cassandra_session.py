@@ -201,6 +201,7 @@ class CassandraSession:
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
             connect_timeout=CONNECT_S,
+            control_connection_timeout=CONNECT_S,  # the driver's 2 s are few for a busy server's schema
             max_schema_agreement_wait=3,
             schema_metadata_enabled=True,  # tells which node has a partition
         )
