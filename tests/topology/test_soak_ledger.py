@@ -199,3 +199,13 @@ def test_a_page_tells_each_fault_and_what_never_recovered():
     outcome.injections.append(Injection("everything", "", 0, 0, 2.0, None))
     assert not outcome.is_met
     assert "**never**" in page(outcome, "a machine")
+
+
+@pytest.mark.parametrize(
+    ("ready_s", "lag_zero_s", "is_met"),
+    [(300.0, 900.0, True), (301.0, 301.0, False), (None, 9.0, False), (9.0, None, False)],
+)
+def test_what_died_must_answer_sooner_than_all_is_worked_off(ready_s, lag_zero_s, is_met):
+    outcome = Outcome(seed=1, rate=60)
+    outcome.injections.append(Injection("redis-kill", "", 0, 0, ready_s, lag_zero_s))
+    assert outcome.is_met is is_met
