@@ -27,6 +27,8 @@ from local.services.servers import Tell
 HEAP = "768m"
 STOP_S = 30.0
 SETTLE_S = 120.0
+PATIENCE_S = 30.0
+"""For each answer: who settles a node has just started it, perhaps beside others."""
 ADMIN = "qold_admin"
 CLIENTS = ("qold", "kairosdb")
 
@@ -158,7 +160,7 @@ class Cassandra:
     @contextmanager
     def session(self, user: str, password: str) -> Iterator[Any]:
         """A session of the driver; raises `AuthenticationFailed`, or the driver's own errors."""
-        profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=10.0)
+        profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=PATIENCE_S)
         cluster = Cluster(
             [LOOPBACK],
             port=self.port,
@@ -166,6 +168,8 @@ class Cassandra:
             ssl_context=self._tls(),
             auth_provider=PlainTextAuthProvider(user, password),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connect_timeout=PATIENCE_S,
+            control_connection_timeout=PATIENCE_S,
             schema_metadata_enabled=False,
             token_metadata_enabled=False,
         )
