@@ -56,6 +56,7 @@ def lag_of(log: MessageLog, consumed: Mapping[str, str]) -> int:
     """How many records these consumers have not committed on their topics; raises `PortError`."""
     total = 0
     for consumer, topic in consumed.items():
-        ends, committed = log.offsets(topic), log.committed(consumer, topic)
+        committed = log.committed(consumer, topic)  # first, so that it is never beyond the end
+        ends = log.offsets(topic)
         total += sum(end.next - committed.get(p, end.first) for p, end in ends.items())
     return total

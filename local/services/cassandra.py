@@ -160,7 +160,9 @@ class Cassandra:
     @contextmanager
     def session(self, user: str, password: str) -> Iterator[Any]:
         """A session of the driver; raises `AuthenticationFailed`, or the driver's own errors."""
-        profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=PATIENCE_S)
+        profile = ExecutionProfile(
+            load_balancing_policy=RoundRobinPolicy(), request_timeout=PATIENCE_S
+        )
         cluster = Cluster(
             [LOOPBACK],
             port=self.port,

@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from bolts.window_bolt import WindowBolt
+from bolts.window_bolt import PointWindowBolt
 from qold.ports import Metric
 from qold.rows import ReadingRow
 
 
-class BatteryBolt(WindowBolt):
+class BatteryBolt(PointWindowBolt):
     """Metric Battery: % as a whole number; an unknown battery has no point."""
 
     metric: ClassVar[Metric] = "Battery"

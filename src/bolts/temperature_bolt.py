@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from bolts.window_bolt import WindowBolt
+from bolts.window_bolt import PointWindowBolt
 from qold.ports import Metric
 from qold.rows import ReadingRow
 
 
-class TemperatureBolt(WindowBolt):
+class TemperatureBolt(PointWindowBolt):
     """Metric Temperature: °C as a double; a sensor fault has no point."""
 
     metric: ClassVar[Metric] = "Temperature"

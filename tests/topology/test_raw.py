@@ -129,7 +129,34 @@ def test_a_store_that_is_away_delays_and_drops_nothing(site, monkeypatch):
     assert stored(site) == by_origin(records)
     assert site.records("readings.dlq") == []
     (bolt,) = topology.components("cassandra_bolt")
-    assert bolt.counters["failed_unavailable"] == 7
+    assert bolt.counters["failed_unavailable"] == 7 * 4  # tuples, of seven windows
+
+
+def test_small_tuples_share_a_write(site, monkeypatch):
+    """A busy Cassandra wrote one small tuple after the other, and never worked off what waited."""
+    written = []
+
+    class Counting(FaultyStore):
+        def write(self, rows):
+            written.append(len(rows))
+            return super().write(rows)
+
+    monkeypatch.setattr(wiring, "raw_store", lambda settings, clock: Counting(site.raw))
+    records, spout = dummy_records(60)  # five to a tuple
+    site.run(site.topology("raw", inject(RAW, spouts=[("readings", spout)])))
+    assert stored(site) == by_origin(records)
+    assert sum(written) == 60
+    assert len(written) <= 3
+
+
+def test_a_full_window_is_written_at_once(site, monkeypatch):
+    monkeypatch.setattr("bolts.cassandra_bolt.WINDOW_ROWS", 20)
+    records, spout = dummy_records(60)
+    topology = site.topology("raw", inject(RAW, spouts=[("readings", spout)]))
+    site.run(topology)
+    assert stored(site) == by_origin(records)
+    (bolt,) = topology.components("cassandra_bolt")
+    assert bolt.counters["windows"] >= 3
 
 
 def test_a_row_that_the_store_refuses_is_a_dead_letter_and_its_neighbours_are_stored(
