@@ -11,7 +11,7 @@ from local.memory import resident_mb
 from local.services.place import LOOPBACK, Place
 from local.services.profiles import Stack
 from local.supervision import noted_processes, stack_of
-from local.topologies import consumed_topics, topology_names
+from local.topologies import lag, topology_names
 from qold import wiring
 from qold.clock import Clock, SystemClock
 from qold.ports import MessageLog, PortError
@@ -146,14 +146,10 @@ def _ask_runner(settings: Settings, status: ComponentStatus, supervisor: int, cl
 
 
 def _lag(log: MessageLog, settings: Settings, name: str) -> int | None:
-    lag = 0
-    for consumer, topic in consumed_topics(settings, name).items():
-        try:
-            ends, committed = log.offsets(topic), log.committed(consumer, topic)
-        except PortError:
-            return None
-        lag += sum(end.next - committed.get(p, end.first) for p, end in ends.items())
-    return lag
+    try:
+        return lag(log, settings, name)
+    except PortError:
+        return None
 
 
 def _is_alive(pid: int) -> bool:

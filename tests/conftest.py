@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if group_of(item) in SERVED and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_S))
-        if group_of(item) in WITH_PROCESSES:
+        if group_of(item) in WITH_PROCESSES and item.get_closest_marker("flaky") is None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

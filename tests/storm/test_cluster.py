@@ -6,12 +6,17 @@ import subprocess
 
 import pytest
 
+from local.bench.full.installation import Installation
+from local.bench.full.run import figures_on
+from local.bench.full.topologies import TOPOLOGIES
+from local.bench.workload import Workload
 from local.services import storm
 from local.services.profiles import stack, write_settings
 from local.storm_cluster import StormCluster
 from local.storm_submission import Submission
 from local.supervision import prepare_patiently
 from local.topologies import topology_names
+from qold.clock import SystemClock
 from qold.settings import Settings
 from tests.support.commands import command_line, environment
 from tests.support.processes import wait_until
@@ -53,6 +58,7 @@ class Cluster:
             options = (*OPTIONS.get(name, TRY_SERIALIZE), *QUICK)
             self.submission.submit(name, *(word for one in options for word in ("-o", one)))
         self._servers = servers
+        self._names = [server.name for server in found.servers]
 
     def wait_for_no_lag(self):
         for name in ("authentication", *topology_names()):
@@ -62,6 +68,18 @@ class Cluster:
                 return self.site.has_read_all(name)
 
             wait_until(is_done, f"{name} has read everything", patience_s=PATIENCE_S, look_s=0.5)
+
+    def installation(self):
+        """What benches measure on."""
+        return Installation(
+            self.settings,
+            place=self.place,
+            storm=self.storm,
+            submission=self.submission,
+            pids=lambda: {name: self._servers.pid(name) for name in self._names},
+            start=lambda server: self._servers.use(lambda place: server),
+            tag="test-bench",
+        )
 
     def qold(self, *words):
         """A command on this state folder: what it prints."""
@@ -153,3 +171,15 @@ def test_a_topology_of_another_name_can_be_submitted_and_killed(cluster):
         "it is gone",
         patience_s=PATIENCE_S,
     )
+
+
+def test_benches_end_with_clean_ledgers(cluster):
+    """Tiny, on this cluster: what is measured is right, how fast it was is of no matter."""
+    names = ["log", *TOPOLOGIES, "legacy", "uplink"]
+    tiny = Workload("backlog", 20, 5, SystemClock().wall_ms() // 1000)
+    told = []
+    found = list(
+        figures_on(cluster.installation(), names, [tiny], 1, told.append, first_id=1_000_000)
+    )
+    assert not [(row.bench, row.ledger, row.problems) for row in found if not row.clean], told
+    assert {row.bench for row in found} >= {*names}

@@ -1,0 +1,37 @@
+"""A short soak: every topology on Storm, under traffic, while what they stand on is killed or hangs."""
+
+import json
+import subprocess
+
+import pytest
+
+from local.soak.faults import usual
+from tests.support.commands import command_line, environment
+from tests.support.servers import needs_storm
+
+FAULTS = usual(brokers=1, minutes=20)
+MOST_S = 2700
+
+pytestmark = [
+    needs_storm,
+    pytest.mark.timeout(MOST_S + 300),
+    pytest.mark.flaky(reruns=0),  # it takes a third of an hour; what it waits for, it waits for
+]
+
+
+def test_one_round_of_faults_loses_nothing_and_doubles_nothing(tmp_path):
+    words = ("--rounds", "1", "--seed", "1", "--rate", "60", "--faults", ",".join(FAULTS))
+    done = subprocess.run(
+        command_line("soak", *words, "--state", tmp_path / "soak", "--json"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=MOST_S,
+        check=False,
+    )
+    outcome = json.loads(done.stdout)
+    assert (outcome["exact"], outcome["met"], done.returncode) == (True, True, 0), outcome
+    assert sorted(each["fault"] for each in outcome["injections"]) == sorted(FAULTS)
+    assert outcome["sent"] > 0
+    assert outcome["findings"]["refused"] > 0
+    assert outcome["findings"]["alerts"] > 0
