@@ -14,7 +14,10 @@ from local.services.servers import Tell
 
 VERSION = "2.8.3"
 SLOTS = 16  # seven topologies, those of a demo beside them, and two more
-START_S, SILENT_S = 600, 60
+START_S, SILENT_S = 240, 60
+"""So long a worker may take to start, and may say nothing, before its Supervisor starts it again."""
+LAUNCH_S, LOST_S = 600, 240
+"""The same for Nimbus, which then gives its work to another slot."""
 SMALL = "-Xmx256m -XX:+UseSerialGC"
 QUICK_START = "-XX:TieredStopAtLevel=1"  # for what starts often and computes little
 TOOLS: Mapping[str, str] = {
@@ -114,9 +117,11 @@ def _storm_yaml(place: Place) -> dict[str, object]:
         "supervisor.memory.capacity.mb": 8192.0,
         # Ten workers that start at once on two cores are slow, not dead: with Storm's own two
         # minutes they would be killed as they become ready, and start again for ever.
-        "nimbus.task.launch.secs": START_S,
+        "nimbus.task.launch.secs": LAUNCH_S,
         "supervisor.worker.start.timeout.secs": START_S,
-        "nimbus.task.timeout.secs": SILENT_S,
+        # Where both lose patience at once, Storm moves a worker away while it is being started: the
+        # Supervisor forgets that one before it has written down its process, and it keeps its port.
+        "nimbus.task.timeout.secs": LOST_S,
         "supervisor.worker.timeout.secs": SILENT_S,
         "storm.zookeeper.session.timeout": 1000 * SILENT_S,
         "worker.childopts": SMALL,
