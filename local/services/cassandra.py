@@ -21,10 +21,10 @@ from cassandra.policies import RoundRobinPolicy
 from local.programs import Program
 from local.services import artifacts
 from local.services.authority import Certificate
+from local.services.cassandra_java import java_options
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
 
-HEAP = "768m"
 STOP_S = 30.0
 SETTLE_S = 120.0
 PATIENCE_S = 30.0
@@ -34,24 +34,6 @@ CLIENTS = ("qold", "kairosdb")
 
 _OPTIONS_REQUEST = b"\x04\x00\x00\x00\x05\x00\x00\x00\x00"  # CQL version 4, stream 0, no body
 _SUPPORTED = 0x06
-_EXPORTS = {
-    "java.base": "jdk.internal.misc jdk.internal.ref java.lang.ref sun.nio.ch",
-    "java.management.rmi": "com.sun.jmx.remote.internal.rmi",
-    "java.rmi": "sun.rmi.registry sun.rmi.server",
-    "java.sql": "java.sql",
-    "jdk.unsupported": "sun.misc",
-    "jdk.compiler": "com.sun.tools.javac.file",
-    "jdk.attach": "sun.tools.attach",
-}
-_OPENS = {
-    "java.base": (
-        "java.lang.module jdk.internal.loader jdk.internal.ref jdk.internal.reflect"
-        " jdk.internal.math jdk.internal.module jdk.internal.util.jar sun.nio.ch java.io java.nio"
-        " java.lang java.lang.reflect java.util java.util.concurrent java.util.concurrent.atomic"
-    ),
-    "jdk.management": "com.sun.management.internal",
-    "jdk.compiler": "com.sun.tools.javac",
-}
 _LOGBACK = """<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
     <encoder><pattern>%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5level %logger{0} %msg%n</pattern></encoder>
@@ -81,7 +63,7 @@ class Cassandra:
         (folder / "tmp").mkdir(exist_ok=True)
         (folder / "logback.xml").write_text(_LOGBACK, "ascii")
         self._write(folder / "cassandra.yaml", json.dumps(self._configuration(folder), indent=1))
-        self._write(folder / "java.options", "\n".join(_java_options(folder, lib)))
+        self._write(folder / "java.options", "\n".join(java_options(folder, lib)))
         main = "org.apache.cassandra.service.CassandraDaemon"
         command = ("java", f"@{folder / 'java.options'}", main)
         return Program(self.name, command, {"CLASSPATH": ""}, folder, stop_s=STOP_S)
@@ -265,41 +247,3 @@ def _password_file(role: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _java_options(folder: Path, lib: Path) -> list[str]:
-    """One node needs no gossip to settle and no ring to wait for."""
-    modules = [
-        f"--add-{kind}={module}/{package}=ALL-UNNAMED"
-        for kind, packages in (("exports", _EXPORTS), ("opens", _OPENS))
-        for module, names in packages.items()
-        for package in names.split()
-    ]
-    (jamm,) = lib.glob("jamm-*.jar")
-    properties = {
-        "jdk.attach.allowAttachSelf": "true",
-        "io.netty.tryReflectionSetAccessible": "true",
-        "java.io.tmpdir": folder / "tmp",
-        "logback.configurationFile": folder / "logback.xml",
-        "cassandra.config": f"file://{folder / 'cassandra.yaml'}",
-        "cassandra.storagedir": folder,
-        "cassandra.logdir": folder / "tmp",
-        "cassandra-foreground": "yes",
-        "cassandra.skip_wait_for_gossip_to_settle": 0,
-        "cassandra.ring_delay_ms": 0,
-        "cassandra.superuser_setup_delay_ms": 0,
-        # Passwords here are 24 random bytes, which no work factor makes safer. With the usual one,
-        # sixty processes that connect again after a pause keep the node from ever answering.
-        "cassandra.auth_bcrypt_gensalt_log2_rounds": 4,
-    }
-    return [
-        f"-Xms{HEAP}",
-        f"-Xmx{HEAP}",
-        "-Xss256k",
-        "-XX:+UseSerialGC",
-        "-XX:+ExitOnOutOfMemoryError",
-        f"-javaagent:{jamm}",
-        *modules,
-        *(f"-D{name}={value}" for name, value in properties.items()),
-        f'-cp "{lib}/*"',
-    ]
