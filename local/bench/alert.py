@@ -55,6 +55,11 @@ def _prepare(settings: Settings, workload: Workload) -> None:
     count = 1 + (workload.devices - 1) // DEVICES_PER_GATEWAY
     registry.put_gateways(Gateway(number, "", True) for number in range(1, count + 1))
     registry.close()
+    enrol(settings, workload)
+
+
+def enrol(settings: Settings, workload: Workload) -> None:
+    """Watch devices since before they speak; the Loader takes their activation, which is now."""
     last_seen = wiring.last_seen(settings, SystemClock())
     last_seen.enrol(dict.fromkeys(workload.device_ids, workload.end_s * 1000 - HOUR_MS))
     last_seen.close()

@@ -126,20 +126,25 @@ class Row:
             return head
         waits = [run.p50_s for run in self.runs if run.p50_s is not None]
         is_time = case.unit == "s"
+        digits = 9 if is_time else 3  # a bolt's time for a reading is a few microseconds
         return msgspec.structs.replace(
             head,
             count=self.runs[0].count,
-            runs=[round(value, 3) for value in self.values],
-            best=round(self.best, 3),
-            median=round(self.median, 3),
+            runs=[round(value, digits) for value in self.values],
+            best=round(self.best, digits),
+            median=round(self.median, digits),
             rate=None if is_time else round(self.median, 3),
             p50_ms=round(1000 * median(waits), 1) if waits else None,
             p99_ms=round(1000 * self.median, 1) if is_time and waits else None,
             cpu_us=round(self.cpu_us, 2),
             source=case.source,
-            times_source=None if self.times_source is None else round(self.times_source, 2),
+            times_source=None if self.times_source is None else _rounded(self.times_source),
             where={kind: round(us, 2) for kind, us in self.where.items()},
         )
+
+
+def _rounded(ratio: float) -> float:
+    return round(ratio, 2 if ratio >= 1 else 6)
 
 
 class Figures(msgspec.Struct, kw_only=True):

@@ -74,11 +74,15 @@ def _cells(row: Figures) -> tuple[str, ...]:
         figure(row.best, row.unit),
         "" if row.cpu_us is None else f"{row.cpu_us:.1f}",
         "" if row.source is None else figure(row.source, row.unit),
-        ""
-        if row.times_source is None
-        else f"{row.times_source:.{1 if row.times_source >= 1 else 2}f}",
+        "" if row.times_source is None else _times(row.times_source),
         target,
     )
+
+
+def _times(ratio: float) -> str:
+    if ratio < 0.01:
+        return f"{ratio:.1g}"
+    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
 
 
 def figure(value: float, unit: str) -> str:

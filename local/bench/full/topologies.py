@@ -8,6 +8,7 @@ no run is measured while the topology has nothing to do.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from local.bench import alert, authentication, datapoints, raw, thresholds
@@ -20,6 +21,7 @@ from local.bench.full.processes import ProcessTimes
 from local.bench.full.source import bolt_figures
 from local.bench.full.watch import Watch
 from local.bench.measure import Case, Figures, Row, Run, Tell
+from local.bench.patience import patiently
 from local.bench.workload import Workload, reading_records, reports
 from qold import wiring
 from qold.clock import SystemClock
@@ -31,7 +33,7 @@ AROUND = 2  # parts besides those of the runs: the warm-up, and the one behind
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How one topology is measured; `stores` get a fresh keyspace.
+    """How one topology is measured; `stores` get a fresh keyspace, and `prepare` what they must hold.
 
     `settle` returns once what was committed can also be read, where that takes longer.
     """
@@ -42,6 +44,7 @@ class Measured:
     targets: Mapping[str, float]
     source: float | None = None
     stores: tuple[str, ...] = ()
+    prepare: Callable[[Settings, Workload], None] | None = None
     settle: Callable[[Settings, Workload], None] | None = None
 
 
@@ -84,6 +87,7 @@ TOPOLOGIES = {
         {"backlog": 60_000, "steady": 25_000},
         alert.SOURCE_RATE,
         ("alert_log_url",),
+        prepare=alert.enrol,
     ),
 }
 
@@ -114,6 +118,8 @@ class Prepared:
         """The stage on which a topology finds what it reads; the rest of it is fresh."""
         stage = self._fill_for(topology)
         self._stored[topology] = stage.settings
+        if prepare := TOPOLOGIES[topology].prepare:
+            patiently(partial(prepare, stage.settings, self.workload))
         if topology == "datapoints":
             self.installation.points += self.workload.total
         return stage

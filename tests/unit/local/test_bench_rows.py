@@ -56,6 +56,14 @@ def test_a_rate_is_never_rounded_up():
     assert "66 666 /s" in table(figures(row(FREE, 1.5)))
 
 
+def test_a_time_of_microseconds_is_told_and_compared():
+    bolt = Case(bench="raw", measured="Parser Bolt", workload="backlog", unit="s", source=0.047)
+    (told,) = figures(Row(bolt, (Run(1, 2.34e-6, 0.0),), ()))
+    assert (told.best, told.median) == (2.34e-6, 2.34e-6)
+    assert " 2.3 µs |" in table([told])
+    assert " 5e-05 |" in table([told])
+
+
 def test_where_the_time_goes_leaves_out_what_is_little():
     measured = Row(RATE, (Run(10, 1, 1),), (), {"broker": 2.0, "ParserBolt": 7.96, "nimbus": 0.04})
     text = shares(figures(measured, row(FREE, 1)))
