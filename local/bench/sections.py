@@ -60,11 +60,13 @@ SECTIONS = {
         "By the method of the thesis that Qold follows",
         """\
 - As in its appendix E: seven producers at once with 100 000 messages each, whose rates are added, and one consumer of
-  them all; topics that are filled before a topology starts, and the time each bolt takes for a message, from the execute
-  latency that Storm's Nimbus knows; 30 queries of 1 000 points, their mean and standard deviation.
+  them all; topics that are filled before a topology starts, and the time each bolt takes for a message; 30 queries of
+  1 000 points, their mean and standard deviation.
 - The rates of the topologies by this method are those above: the source too let a topology run into a filled topic.
-- A bolt here takes many readings at once; its time is that of all its tuples, divided by the readings. The source had
-  seven machines; here all is on one. `vs source` of a time is better when it is small.
+- The source clocked its bolts. Here a bolt is a process that takes many readings at once, and its time is the processor
+  time of that process, divided by the readings; while it waits for a store it takes none (what Nimbus calls the execute
+  latency of a Python bolt is the time in which a worker puts a tuple into its queue). The source had seven machines;
+  here all is on one. `vs source` of a time is better when it is small.
 """
         + _SOURCE,
     ),

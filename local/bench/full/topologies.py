@@ -169,16 +169,7 @@ def measure(
     topic = (
         stage.settings.reports_topic if how.spout == "reports" else stage.settings.readings_topic
     )
-    bolts: list[Figures] = []
-
-    def look_at_bolts(running: str) -> None:
-        if with_bolts:
-            storm = prepared.installation.storm
-            bolts.extend(bolt_figures(storm, name, running, workload.total, workload.name))
-
-    looks, left = consume(
-        prepared.installation, name, stage, how.spout, topic, case, tell, look_at_bolts
-    )
+    looks, left = consume(prepared.installation, name, stage, how.spout, topic, case, tell)
     tell(f"{case}: comparing what is stored with what was put in")
     if how.settle:
         how.settle(stage.settings, workload)
@@ -186,11 +177,13 @@ def measure(
     problems = how.ledger(stage.settings, workload)
     if left:
         problems += (f"{left} records not consumed",)
-    yield row_of(case, looks, workload, runs, problems).figures()
+    row = row_of(case, looks, workload, runs, problems)
+    yield row.figures()
     if how.settle:
         readable = replace(case, measured="until they can be read")
         yield _readable(readable, looks, workload, settled_at_s, problems).figures()
-    yield from bolts
+    if with_bolts:
+        yield from bolt_figures(name, row.where, workload.name)
 
 
 def consume(
@@ -201,9 +194,8 @@ def consume(
     topic: str,
     case: Case,
     tell: Tell,
-    at_end: Callable[[str], None] = lambda running: None,
 ) -> tuple[list[Look], int]:
-    """Run a topology until it has committed all of a topic, or does not get on; then call `at_end`.
+    """Run a topology until it has committed all of a topic, or does not get on.
 
     Returns the looks, and how many records are left.
     """
@@ -219,7 +211,6 @@ def consume(
         watch.until(
             lambda: watch.done >= total, lambda far: tell(f"{case}: {far} of {total} records")
         )
-        at_end(running)
     finally:
         installation.kill(running)
     return watch.looks, total - watch.done

@@ -7,10 +7,12 @@ import pytest
 from local.bench.full.consumption import Look, crossing, span
 from local.bench.full.processes import OTHERS, OURSELVES, ProcessTimes, kind_of
 from local.bench.full.run import surviving
+from local.bench.full.source import BOLTS, bolt_figures
 from local.bench.full.together import grows
 from local.bench.full.topologies import parted, row_of
 from local.bench.measure import Case
 from local.bench.workload import Workload, reading_records, reports
+from local.topologies import FOLDER
 from qold.ports import Unavailable
 from qold.provisioning import NewDevice, NewGateway
 from qold.records import decode_reading_record
@@ -137,3 +139,18 @@ def test_cpu_times_are_of_this_installation_only(tmp_path):
     times = ProcessTimes(tmp_path)
     assert times.cpu_s({}).keys() == {OURSELVES}
     assert times.cpu_s({"kafka": os.getppid()}).keys() == {OURSELVES, "kafka"}
+
+
+def test_a_bolt_is_told_by_the_time_of_its_process():
+    where = {"RawParserBolt": 3.5, "CassandraBolt": 15.5, "cassandra": 28.0}
+    found = {row.measured: row.median for row in bolt_figures("raw", where, "backlog")}
+    assert found == {
+        "Parser Bolt, CPU time for a reading": 3.5e-6,
+        "Cassandra Bolt, CPU time for a reading": 15.5e-6,
+    }
+
+
+def test_every_bolt_of_the_source_is_a_class_of_ours():
+    for topology, bolts in BOLTS.items():
+        text = (FOLDER / f"{topology}.py").read_text("utf-8")
+        assert [name for name in bolts if f" {name}.spec(" not in text] == [], topology
