@@ -20,6 +20,7 @@ ROWS = [
     figures("datapoints", 0.1, {"PublishBolt": 5, "kairosdb": 40, "cassandra": 60}),
     figures("alert", 0.1, {"TimeBolt": 5}, problems=("1 times missing",)),
     figures("raw", 0.01, {"CassandraBolt": 1}, workload="backlog"),
+    figures("latency", 1.0, {"CassandraBolt": 10, "PublishBolt": 5}),  # of several topologies
     Figures(
         profile="full", bench="disk", measured="cassandra", workload="backlog", unit="bytes", median=200.0,
 
