@@ -1,20 +1,25 @@
 """Stands between a log and its only broker, and loses an answer to a write when told to."""
 
-import socket
+import asyncio
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from pathlib import Path
 
 from local.services.place import LOOPBACK, Place
 
 PRODUCE = 0
+STOP_S = 10.0
+ENDS = (OSError, asyncio.IncompleteReadError)
 
 
 class LostAnswers:
-    """TLS on both sides, as a service towards the broker; what it listens at is `url`."""
+    """TLS on both sides, as a service towards the broker; what it listens at is `url`.
+
+    One thread does it all: two that read and write one TLS connection at once would break it.
+    """
 
     def __init__(self, url: str, state: Path) -> None:
         scheme, _, server = url.partition("://")
@@ -25,95 +30,82 @@ class LostAnswers:
         self._inner.load_cert_chain(shown.chain, shown.key)
         self._outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._outer.load_cert_chain(own.chain, own.key)
-        self._broker = (LOOPBACK, int(server.rpartition(":")[2]))
-        self._listening = socket.create_server((LOOPBACK, 0))
-        self.url = f"{scheme}://{LOOPBACK}:{self._listening.getsockname()[1]}"
-        self._open: list[ssl.SSLSocket] = []
+        self._broker_port = int(server.rpartition(":")[2])
         self._to_lose = 0
         self.lost = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._server = self._loop.run_until_complete(
+            asyncio.start_server(self._relay, LOOPBACK, 0, ssl=self._outer)
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{scheme}://{LOOPBACK}:{self._port}"
 
     def lose_next(self) -> None:
         """Break the connection in the place of the next answer to a write."""
         self._to_lose += 1
 
     def __enter__(self) -> "LostAnswers":
-        self._spawn(self._accept)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that waits in `accept` is not woken by `close`.
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for connection in self._open:
-            connection.close()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(STOP_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_S)
+        self._loop.close()
 
-    def _spawn(self, target: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=target, args=arguments, daemon=True).start()
+    async def _end(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self._listening.accept()
-            except OSError:
-                return
-            with suppress(OSError):
-                client = self._outer.wrap_socket(raw, server_side=True)
-                broker = self._inner.wrap_socket(
-                    socket.create_connection(self._broker), server_hostname=LOOPBACK
-                )
-                self._open += [client, broker]
-                writes: set[bytes] = set()
-                self._spawn(self._ask, client, broker, writes)
-                self._spawn(self._answer, broker, client, writes)
-
-    def _ask(self, client: ssl.SSLSocket, broker: ssl.SSLSocket, writes: set[bytes]) -> None:
-        while frame := _frame(client):
-            (key,) = struct.unpack_from("!h", frame, 4)
-            if key == PRODUCE and self._to_lose:
-                self._to_lose -= 1
-                writes.add(bytes(frame[8:12]))
-            if not _sent(broker, frame):
-                break
-        _hang_up(client, broker)
-
-    def _answer(self, broker: ssl.SSLSocket, client: ssl.SSLSocket, writes: set[bytes]) -> None:
-        mine = int(self.url.rpartition(":")[2])
-        while frame := _frame(broker):
-            if bytes(frame[4:8]) in writes:
-                self.lost += 1
-                break
-            # Where it says that it is to be found.
-            here, there = (
-                LOOPBACK.encode() + struct.pack("!i", p) for p in (mine, self._broker[1])
+    async def _relay(self, from_client: StreamReader, to_client: StreamWriter) -> None:
+        to_broker = None
+        with suppress(*ENDS, asyncio.CancelledError):
+            from_broker, to_broker = await asyncio.open_connection(
+                LOOPBACK, self._broker_port, ssl=self._inner
             )
-            if not _sent(client, frame.replace(there, here)):
-                break
-        _hang_up(client, broker)
+            writes: set[bytes] = set()
+            both = {
+                asyncio.create_task(self._ask(from_client, to_broker, writes)),
+                asyncio.create_task(self._answer(from_broker, to_client, writes)),
+            }
+            # Where one side ends, so does the other.
+            _, others = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for other in others:
+                other.cancel()
+        for writer in (to_client, to_broker):
+            if writer is not None:
+                writer.transport.abort()
+
+    async def _ask(self, client: StreamReader, broker: StreamWriter, writes: set[bytes]) -> None:
+        with suppress(*ENDS):
+            while frame := await _frame(client):
+                (key,) = struct.unpack_from("!h", frame, 4)
+                if key == PRODUCE and self._to_lose:
+                    self._to_lose -= 1
+                    writes.add(frame[8:12])
+                broker.write(frame)
+                await broker.drain()
+
+    async def _answer(self, broker: StreamReader, client: StreamWriter, writes: set[bytes]) -> None:
+        # Where the broker says that it is to be found.
+        there, here = (
+            LOOPBACK.encode() + struct.pack("!i", port) for port in (self._broker_port, self._port)
+        )
+        with suppress(*ENDS):
+            while frame := await _frame(broker):
+                if frame[4:8] in writes:
+                    self.lost += 1
+                    return
+                client.write(frame.replace(there, here))
+                await client.drain()
 
 
-def _frame(connection: ssl.SSLSocket) -> bytes:
-    """One request or answer with its length, nothing at the end."""
-    content = b""
-    with suppress(OSError):
-        size = 4
-        while len(content) < size:
-            if not (some := connection.recv(size - len(content))):
-                return b""
-            content += some
-            if len(content) == 4:
-                size += struct.unpack("!i", content)[0]
-        return content
-    return b""
-
-
-def _sent(connection: ssl.SSLSocket, frame: bytes) -> bool:
-    with suppress(OSError):
-        connection.sendall(frame)
-        return True
-    return False
-
-
-def _hang_up(*connections: ssl.SSLSocket) -> None:
-    for connection in connections:
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+async def _frame(reader: StreamReader) -> bytes:
+    """One request or answer with its length; raises `IncompleteReadError` at the end."""
+    size = await reader.readexactly(4)
+    return size + await reader.readexactly(struct.unpack("!i", size)[0])
