@@ -49,6 +49,14 @@ def test_the_end_of_a_range_is_exclusive(store):
     assert list(store.read(1, T + 1, T + 1)) == []
 
 
+def test_a_range_has_all_of_its_first_instant_and_nothing_of_its_end(store):
+    """Whatever the fingerprint: Cassandra compares its bytes with their signs."""
+    fingerprints = [0, 127, 128, 2**47, 2**55 - 1, 2**55, 2**56 - 1, 2**61, 2**62 - 1]
+    store.write([row(at_ms=T + i, fingerprint=f) for i in range(3) for f in fingerprints])
+    found = [(r.measured_at_ms, r.fingerprint) for r in store.read(1, T + 1, T + 2)]
+    assert found == [(T + 1, f) for f in fingerprints]
+
+
 def test_an_unknown_device_has_no_rows(store):
     assert list(store.read(99, 0, 2 * T)) == []
 

@@ -17,6 +17,7 @@ _PAGE = 1000
 _EPOCH_TICKS = 0x01B21DD213814000  # 100 ns from 1582-10-15 to 1970-01-01
 _VERSION_1 = 0x1000
 _VARIANT = 0x8000000000000000
+_FIRST = 0x0080808080808080  # of all fingerprints: each byte of a timeuuid is compared with its sign
 _INSERT = (
     "INSERT INTO raw (device_id, month, insertion_time, message, origin) VALUES (?, ?, ?, ?, ?)"
 )
@@ -76,7 +77,7 @@ class CassandraRawStore:
         self._session.close()
 
     def _read_month(self, device_id: int, month: int, from_ms: int, to_ms: int) -> Iterator[RawRow]:
-        values = (device_id, month, _uuid(from_ms, 0), _uuid(to_ms, 0))
+        values = (device_id, month, _uuid(from_ms, _FIRST), _uuid(to_ms, _FIRST))
         rows = (
             _row(device_id, *row)
             for page in self._session.pages(_READ, values, _PAGE)
