@@ -11,7 +11,7 @@ from local.measured_costs import DISK
 from local.services.cassandra import ADMIN, Cassandra
 
 FLUSH_MS, WHEN_FULL = 500, 0
-LEAST_SHARE = 0.001
+LEAST_SHARE, LEAST_BYTES = 0.001, 256 * 1024
 STEADY_S, PATIENCE_S = 5.0, 300.0
 KEYSPACE_OF_POINTS = "kairosdb"
 _POINT_TABLES = (
@@ -49,7 +49,7 @@ def flush(installation: Installation, tables: Mapping[str, list[str]]) -> None:
     while time.monotonic() < min(changed_at + STEADY_S, started_at + PATIENCE_S):
         time.sleep(FLUSH_MS / 1000)
         size = sum(cassandra_bytes(state, keyspace) for keyspace in tables)
-        if abs(size - before) > LEAST_SHARE * size:  # KairosDB writes a little of its own
+        if abs(size - before) > max(LEAST_BYTES, LEAST_SHARE * size):  # KairosDB writes its own
             changed_at, before = time.monotonic(), size
     _flush_every(WHEN_FULL, installation, tables)  # what is measured next is not to pay for it
 
