@@ -7,6 +7,7 @@
 5. Values that Kryo refuses between two workers (long floats, nesting) are refused here, at once.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -26,6 +27,7 @@ from qold.storm_values import check_values
 HELD: Final = object()
 """Returned by `handle` when the tuple is acknowledged later."""
 
+GARBAGE_THRESHOLDS = 50_000, 20, 100
 HEARTBEAT_S = 5.0
 SLOWEST_TUPLE_MS = 100_000
 
@@ -39,6 +41,14 @@ def claim_stdout() -> BinaryIO:
         _protocol = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
     return _protocol
+
+
+def collect_garbage_rarely() -> None:
+    """For a process that makes thousands of objects at once: Python would look for cycles after 700.
+
+    Reading from Kafka is twice as fast with it (docs/adr/0027).
+    """
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def _is_storm_child() -> bool:
@@ -107,6 +117,7 @@ class QoldSpout(_Component, Spout):
     def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         # pystorm calls this only in a process of its own.
         super()._setup_component(storm_conf, context)
+        collect_garbage_rarely()
         self._is_alone = True
 
 
@@ -171,6 +182,7 @@ class QoldBolt(_Component, Bolt):
     def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         # pystorm calls this only in a process of its own, where Storm waits for heartbeats.
         super()._setup_component(storm_conf, context)
+        collect_garbage_rarely()
         threading.Thread(target=self._keep_heartbeat, name="heartbeat", daemon=True).start()
 
     def _keep_heartbeat(self) -> None:

@@ -92,7 +92,7 @@ class Settings:
     poll_bytes: int = _setting(256 * 1024, "bytes per spout tuple at most", least=1)
     poll_wait_ms: int = _setting(50, "a spout waits so long when nothing is in flight")
     partition_in_flight: int = _setting(
-        16, "spout tuples in flight per partition where order does not matter", least=1
+        16, "full spout tuples in flight per partition where order does not matter", least=1
     )
     commit_interval_ms: int = _setting(1000, "offsets are committed at least so often", least=1)
     window_ms: int = _setting(3000, "a window of datapoints closes after (source 7.3.3)", least=1)

@@ -22,7 +22,7 @@ _COMMON: dict[str, Any] = {
     # Python does the work, in processes of its own: one worker is enough until a machine is full.
     # `-o topology.workers=N`, or `storm rebalance`, spreads a topology over machines.
     "topology.workers": 1,
-    # A worker holds what is in flight: at most 64 tuples of 256 KiB, base64, at each of its hops.
+    # A worker holds what is in flight, at each of its hops: at most 64 times 256 KiB, in base64.
     "topology.worker.childopts": "-Xmx256m -XX:+UseSerialGC",
     # A dead worker's tuples come back only after this; it must outlast a window and slow stores.
     "topology.message.timeout.secs": MESSAGE_TIMEOUT_S,
@@ -60,8 +60,9 @@ ONE_AT_A_TIME: dict[str, Any] = {
 
 UNORDERED: dict[str, Any] = {
     **_COMMON,
-    # Enough to fill the windows of every task (5 000 readings each) with tuples of 500.
-    "topology.max.spout.pending": 64,
+    # The log spout counts by readings and bytes (partition_in_flight); this bounds the trickle of
+    # small tuples, hundreds a second, that a window holds for some seconds.
+    "topology.max.spout.pending": 2000,
 }
 
 # One tuple to one task, which does several devices at once; more tasks want as many shards.

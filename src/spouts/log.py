@@ -26,9 +26,25 @@ class _Range:
     partition: int
     first: int
     last: int
+    count: int
+    size: int
     payload: str
     attempt: int = 1
     retry_at_ms: int | None = None
+
+
+@dataclass(slots=True)
+class _Load:
+    """What of a partition is in flight: tuples, their records, and the bytes of those."""
+
+    tuples: int = 0
+    records: int = 0
+    size: int = 0
+
+    def add(self, entry: _Range, sign: int = 1) -> None:
+        self.tuples += sign
+        self.records += sign * entry.count
+        self.size += sign * entry.size
 
 
 class LogSpout(QoldSpout):
@@ -46,7 +62,7 @@ class LogSpout(QoldSpout):
         self.reader: LogReader | None = None
         self.books: dict[int, OffsetBook] = {}
         self.flying: dict[str, _Range] = {}
-        self.per_partition: dict[int, int] = {}
+        self.loads: dict[int, _Load] = {}
         self.retries: deque[str] = deque()
         self.committed_at_ms = 0
         self.away_until_ms = 0
@@ -71,7 +87,7 @@ class LogSpout(QoldSpout):
         if done is None:
             return
         self.books[done.partition].done(done.first, done.last)
-        self.per_partition[done.partition] -= 1
+        self.loads[done.partition].add(done, -1)
         self.counters["acked"] += 1
 
     def fail(self, tup_id: str) -> None:
@@ -92,8 +108,7 @@ class LogSpout(QoldSpout):
 
     def _poll(self) -> bool:
         reader = self._connected()
-        limit = 1 if self.is_ordered else self.settings.partition_in_flight
-        open_partitions = [p for p, count in self.per_partition.items() if count < limit]
+        open_partitions = [p for p, load in self.loads.items() if self._has_room(load)]
         if not open_partitions:
             return True
         records = reader.poll(
@@ -106,10 +121,11 @@ class LogSpout(QoldSpout):
             return False
         first, last = records[0], records[-1]
         payload = pack([LogRow(r.offset, r.appended_at_ms, r.value) for r in records])
-        entry = _Range(first.partition, first.offset, last.offset, payload)
+        size = sum(len(r.value) for r in records)
+        entry = _Range(first.partition, first.offset, last.offset, len(records), size, payload)
         book = self.books.setdefault(first.partition, OffsetBook(first.offset))
         book.emitted(entry.first, entry.last)
-        self.per_partition[entry.partition] += 1
+        self.loads[entry.partition].add(entry)
         self.counters["records"] += len(records)
         self._emit(entry)
         return True
@@ -154,8 +170,18 @@ class LogSpout(QoldSpout):
             partitions = range(self.message_log.partition_count(self.topic))
             mine = [p for p in partitions if p % self.task_count == self.task_index]
             self.reader = self.message_log.reader(self.consumer, self.topic, mine, start=self.start)
-            self.per_partition = dict.fromkeys(mine, 0)
+            self.loads = {partition: _Load() for partition in mine}
         return self.reader
+
+    def _has_room(self, load: _Load) -> bool:
+        """For another tuple; small ones count by what they hold, or a window would wait for few."""
+        if self.is_ordered:
+            return not load.tuples
+        full = self.settings.partition_in_flight
+        return (
+            load.records < full * self.settings.poll_records
+            and load.size < full * self.settings.poll_bytes
+        )
 
 
 def _place(context: Mapping[str, Any]) -> tuple[int, int]:

@@ -96,6 +96,30 @@ def test_a_window_closes_by_size_before_its_time(tmp_path):
     assert stored(site, "Battery") == battery
 
 
+def test_a_window_takes_readings_that_come_one_by_one(site):
+    """However many tuples they are; else a window with few readings would keep the others waiting."""
+    records, _, _ = dummy_records()
+    topology = site.topology("datapoints", DATAPOINTS)
+    for record in records:
+        site.log.append("readings", [("1", record)])
+        topology.run_until_idle()
+    assert topology.in_flight() == len(records)
+
+
+@pytest.mark.parametrize(("records_each", "tuples"), [(1, 6), (5, 3), (6, 2), (20, 2)])
+def test_what_is_in_flight_of_a_partition_is_bounded_by_its_readings(
+    tmp_path, records_each, tuples
+):
+    """Two full tuples of three, whether few come at a time or many."""
+    site = Site(tmp_path, poll_records=3, partition_in_flight=2)
+    records, _, _ = dummy_records()
+    topology = site.topology("datapoints", DATAPOINTS)
+    for start in range(0, 20, records_each):
+        site.log.append("readings", [("1", r) for r in records[start : start + records_each]])
+        topology.run_until_idle()
+    assert topology.in_flight() == tuples
+
+
 @pytest.mark.parametrize("component", ["parser", "temperature_bolt", "battery_bolt"])
 def test_a_bolt_that_fails_every_fifth_tuple_loses_nothing_and_doubles_nothing(tmp_path, component):
     site = Site(tmp_path, window_readings=10)

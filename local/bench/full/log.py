@@ -9,6 +9,7 @@ from local.bench.measure import Row, Run, Stopwatch, Tell
 from local.bench.workload import Workload, reading_records
 from qold import wiring
 from qold.clock import SystemClock
+from qold.component import collect_garbage_rarely
 from qold.settings import Settings
 
 LEAST_RATES = {"in": 250_000, "out": 500_000}
@@ -19,6 +20,7 @@ AT_ONCE = 20_000
 
 def measure(installation: Installation, workload: Workload, runs: int, tell: Tell) -> Iterator[Row]:
     """Records per second in, each call durable, and out, as a log spout reads them."""
+    collect_garbage_rarely()  # as in a spout's process
     cases = cases_of(workload, LEAST_RATES, "full")
     entries = TIMES * reading_records(workload)
     taken: list[tuple[Run, Run]] = []

@@ -57,7 +57,11 @@ class KafkaReader:
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,
                     "auto.offset.reset": "error",  # so that it is told, and decided here
+                    # A trickle comes in a few large tuples a second, not in hundreds of small ones.
                     "fetch.wait.max.ms": 250,
+                    "fetch.min.bytes": 256 * 1024,
+                    # A partition whose queue was full would otherwise not be asked for a second.
+                    "fetch.queue.backoff.ms": 10,
                     "queued.max.messages.kbytes": 16 * 1024,
                     "error_cb": self._trouble,
                     "on_commit": lambda error, places: self._commits.append(error),
