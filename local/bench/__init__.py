@@ -36,6 +36,7 @@ FULL = {
     "alert": "authenticated readings into when each was last heard, in Redis",
     "legacy": "authenticated readings to the stand-in of the old API, one a request",
     "latency": "from when a report is due to where its readings can be read, at 600/s and near peak",
+    "kairosdb": "points into KairosDB behind nginx until they can be read, and out of it",
     "uplink": "bytes of a gateway's connection to Kafka in a month",
 }
 """Those of `--profile full`, which starts the whole stack."""

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import quantiles
 
-from local.bench.measure import Case, Row, Run, Stopwatch, Tell, differences
+from local.bench.measure import Case, Profile, Row, Run, Stopwatch, Tell, differences
 from local.bench.patience import LOOK_S, PATIENCE_S, patiently
 from local.bench.workload import INTERVAL_S, Workload
 from local.programs import Keeper
@@ -38,33 +38,44 @@ _END_MS = 2**53
 
 
 def measure(workload: Workload, runs: int, tell: Tell) -> Iterator[Row]:
-    """Readings per second until both points can be read; the slowest of a hundred queries."""
+    """On servers of its own."""
     with _stack(tell) as store:
-        case = Case(
-            bench="kairosdb",
-            measured="readings in",
-            workload=workload.name,
-            source=SOURCE_RATE,
-            target=LEAST_RATES[workload.name],
+        yield from rows(store, workload, runs, tell)
+
+
+def rows(
+    store: ReadingStore, workload: Workload, runs: int, tell: Tell, profile: Profile = "embedded"
+) -> Iterator[Row]:
+    """Readings per second until both points can be read; the slowest of a hundred queries.
+
+    The store has nothing of the workload's devices and of the `QUERY_DEVICES` behind them.
+    """
+    case = Case(
+        bench="kairosdb",
+        measured="readings in, until they can be read",
+        workload=workload.name,
+        source=SOURCE_RATE,
+        target=LEAST_RATES[workload.name],
+        profile=profile,
+    )
+    taken = []
+    for number in range(runs + 1):
+        tell(f"{case}: {f'run {number} of {runs}' if number else 'warm-up'}")
+        span_s = number * workload.readings * INTERVAL_S
+        taken.append(_write(store, replace(workload, end_s=workload.end_s + span_s)))
+    yield _row(case, taken)
+    if workload.readings == 1:
+        case = replace(
+            case,
+            measured=f"{QUERY_POINTS} points out, p99",
+            unit="s",
+            source=SOURCE_QUERY_S,
+            target=QUERY_S,
         )
-        taken = []
-        for number in range(runs + 1):
-            tell(f"{case}: {f'run {number} of {runs}' if number else 'warm-up'}")
-            span_s = number * workload.readings * INTERVAL_S
-            taken.append(_write(store, replace(workload, end_s=workload.end_s + span_s)))
-        yield _row(case, taken)
-        if workload.name == "steady":
-            case = replace(
-                case,
-                measured=f"{QUERY_POINTS} points out, p99",
-                unit="s",
-                source=SOURCE_QUERY_S,
-                target=QUERY_S,
-            )
-            first = workload.devices + 1
-            truth = long_series(store, range(first, first + QUERY_DEVICES), workload.end_s)
-            tell(f"{case}: {QUERY_DEVICES * QUERY_ROUNDS} queries a run")
-            yield _row(case, [_query(store, truth) for _ in range(runs + 1)])
+        first = workload.device_ids.stop
+        truth = long_series(store, range(first, first + QUERY_DEVICES), workload.end_s)
+        tell(f"{case}: {QUERY_DEVICES * QUERY_ROUNDS} queries a run")
+        yield _row(case, [_query(store, truth) for _ in range(runs + 1)])
 
 
 @contextmanager

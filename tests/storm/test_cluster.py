@@ -175,7 +175,7 @@ def test_a_topology_of_another_name_can_be_submitted_and_killed(cluster):
 
 def test_benches_end_with_clean_ledgers(cluster):
     """Tiny, on this cluster: what is measured is right, how fast it was is of no matter."""
-    names = ["log", *TOPOLOGIES, "legacy"]
+    names = ["log", *TOPOLOGIES, "legacy", "kairosdb"]
     tiny = Workload("backlog", 20, 10, SystemClock().wall_ms() // 1000)
     told = []
     found = list(

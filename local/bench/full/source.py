@@ -19,6 +19,7 @@ from local.bench.patience import patiently
 from local.bench.workload import Workload, reading_records
 from qold import wiring
 from qold.clock import SystemClock
+from qold.ports import ReadingStore
 from qold.settings import Settings
 
 SECTION = "source"
@@ -89,11 +90,10 @@ def log_figures(installation: Installation, workload: Workload, tell: Tell) -> I
 
 
 def query_figures(
-    installation: Installation, workload: Workload, first_id: int, tell: Tell
+    store: ReadingStore, workload: Workload, first_id: int, tell: Tell
 ) -> Iterator[Figures]:
     """Thirty queries of a thousand points, through nginx."""
     tell(f"source's method: {QUERY_DEVICES} queries of {QUERY_POINTS} points")
-    store = wiring.reading_store(installation.settings, SystemClock())
     truth = long_series(store, range(first_id, first_id + QUERY_DEVICES), workload.end_s)
     waits, wrong = [], 0
     for device_id, points in truth.items():
@@ -101,7 +101,6 @@ def query_figures(
         found = patiently(partial(store.query, "Temperature", device_id, 0, _END_MS))
         waits.append(watch.run(1).wall_s)
         wrong += found != points
-    store.close()
     measured = (
         f"{QUERY_DEVICES} queries of {QUERY_POINTS} points, mean (sd {1000 * stdev(waits):.1f} ms)"
     )
