@@ -8,6 +8,7 @@ from qold.ports import Unavailable
 
 PATIENCE_S = 300.0
 LOOK_S = 0.02
+LEDGER_S = 30.0
 
 T = TypeVar("T")
 
@@ -22,3 +23,13 @@ def patiently(call: Callable[[], T]) -> T:
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(LOOK_S)
+
+
+def until_clean(
+    look: Callable[[], tuple[str, ...]], *, patience_s: float = LEDGER_S
+) -> tuple[str, ...]:
+    """What a ledger finds where things can be read in another order than they were acknowledged in."""
+    give_up_at = time.monotonic() + patience_s
+    while (found := look()) and time.monotonic() < give_up_at:
+        time.sleep(LOOK_S)
+    return found

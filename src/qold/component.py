@@ -27,7 +27,7 @@ from qold.storm_values import check_values
 HELD: Final = object()
 """Returned by `handle` when the tuple is acknowledged later."""
 
-GARBAGE_THRESHOLDS = 50_000, 20, 100
+GARBAGE_THRESHOLDS = 10_000, 10, 10
 HEARTBEAT_S = 5.0
 SLOWEST_TUPLE_MS = 100_000
 

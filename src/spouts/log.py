@@ -110,6 +110,8 @@ class LogSpout(QoldSpout):
         reader = self._connected()
         open_partitions = [p for p, load in self.loads.items() if self._has_room(load)]
         if not open_partitions:
+            if not self.is_ordered:
+                self.rest()  # there is much to do until the next is wanted
             return True
         records = reader.poll(
             open_partitions,

@@ -6,7 +6,7 @@ from functools import partial
 
 from local.bench.kairosdb import points_of
 from local.bench.measure import differences
-from local.bench.patience import LOOK_S, PATIENCE_S, patiently
+from local.bench.patience import LOOK_S, PATIENCE_S, patiently, until_clean
 from local.bench.workload import Workload, content
 from qold import wiring
 from qold.clock import SystemClock
@@ -46,7 +46,7 @@ def raw(settings: Settings, workload: Workload) -> tuple[str, ...]:
 def wait_until_readable(settings: Settings, workload: Workload) -> None:
     """Until the last points of the devices that were put in last can be read.
 
-    What KairosDB acknowledges waits in its queue, in order. What never comes, the ledger tells.
+    What KairosDB acknowledges waits in its queue. What never comes, the ledger tells.
     """
     store = wiring.reading_store(settings, SystemClock())
     last_ms = workload.end_s * 1000
@@ -63,15 +63,20 @@ def datapoints(settings: Settings, workload: Workload) -> tuple[str, ...]:
     """Every point of the sampled devices; KairosDB would read all of them to count them."""
     store = wiring.reading_store(settings, SystemClock())
     devices = set(sampled(workload))
-    problems: tuple[str, ...] = ()
-    for metric in METRICS:
-        expected = [p for p in points_of(workload, metric) if p.device_id in devices]
-        found = [
-            point
-            for device_id in devices
-            for point in patiently(partial(store.query, metric, device_id, 0, _END_MS))
-        ]
-        problems += differences(expected, found, things=f"{metric.lower()} points")
+
+    def look() -> tuple[str, ...]:
+        problems: tuple[str, ...] = ()
+        for metric in METRICS:
+            expected = [p for p in points_of(workload, metric) if p.device_id in devices]
+            found = [
+                point
+                for device_id in devices
+                for point in patiently(partial(store.query, metric, device_id, 0, _END_MS))
+            ]
+            problems += differences(expected, found, things=f"{metric.lower()} points")
+        return problems
+
+    problems = until_clean(look)
     store.close()
     return problems
 
