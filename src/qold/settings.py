@@ -88,11 +88,11 @@ class Settings:
 
     partitions: int = _setting(4, "partitions of a topic that is created", least=1)
     shards: int = _setting(4, "device shards a tuple is split into; 0 groups by device id")
-    poll_records: int = _setting(500, "records per spout tuple at most", least=1)
+    poll_records: int = _setting(1500, "records per spout tuple at most", least=1)
     poll_bytes: int = _setting(256 * 1024, "bytes per spout tuple at most", least=1)
     poll_wait_ms: int = _setting(50, "a spout waits so long when nothing is in flight")
     partition_in_flight: int = _setting(
-        16, "full spout tuples in flight per partition where order does not matter", least=1
+        6, "full spout tuples in flight per partition where order does not matter", least=1
     )
     commit_interval_ms: int = _setting(1000, "offsets are committed at least so often", least=1)
     window_ms: int = _setting(3000, "a window of datapoints closes after (source 7.3.3)", least=1)
