@@ -15,6 +15,8 @@ from typing import Literal
 import msgspec
 
 Unit = Literal["readings/s", "records/s", "s", "bytes"]
+AT_MOST: tuple[Unit, ...] = ("s", "bytes")
+"""Units of which less is better: their targets are the most there may be."""
 Profile = Literal["embedded", "full"]
 Tell = Callable[[str], None]
 """Told in words what happens now."""
@@ -22,7 +24,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing measured. `target` is the least rate, or the most seconds where the unit is s.
+    """One thing measured. `target` is the least rate, or the most where the unit is of `AT_MOST`.
 
     `source` is the figure of the source (its appendix E) in the same unit.
     """
@@ -78,7 +80,7 @@ class Row:
             return False
         if self.case.target is None:
             return None
-        if self.case.unit == "s":
+        if self.case.unit in AT_MOST:
             return self.median <= self.case.target
         return self.median >= self.case.target
 

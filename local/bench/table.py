@@ -1,8 +1,9 @@
 """Figures as a table that reads well in a terminal and in Markdown."""
 
 from collections.abc import Sequence
+from math import ceil
 
-from local.bench.measure import Figures
+from local.bench.measure import AT_MOST, Figures
 
 _HEADINGS = ("bench", "workload", "median", "best", "CPU µs each", "source", "vs source", "target")
 _WORDS = 2  # columns that are set left
@@ -63,7 +64,7 @@ def _cells(row: Figures) -> tuple[str, ...]:
         return (name, row.workload, row.ledger, "", "", "", "", "**missed**")
     target = ""
     if row.target is not None:
-        bound = "≤" if row.unit == "s" else "≥"
+        bound = "≤" if row.unit in AT_MOST else "≥"
         verdict = "met" if row.met else "**missed**"
         target = f"{bound} {figure(row.target, row.unit)} {verdict}"
     middle = "" if row.p50_ms is None else f" (p50 {row.p50_ms:.0f} ms)"
@@ -86,13 +87,13 @@ def _times(ratio: float) -> str:
 
 
 def figure(value: float, unit: str) -> str:
-    """Rates down to a whole number, never up."""
+    """Rates down to a whole number, never up; bytes up."""
     if unit == "s":
         if value < 1e-4:
             return f"{value * 1e6:.1f} µs"
         return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.1f} ms"
     if unit == "bytes":
-        return f"{value:.1f} B"
+        return f"{value:.1f} B" if value < 1000 else f"{ceil(value):,} B".replace(",", " ")
     return f"{int(value):,} /s".replace(",", " ")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cli import bench as command
 from cli.app import main
-from local.bench.measure import Case, Row, Run, differences, repeat
+from local.bench.measure import Case, Figures, Row, Run, differences, repeat
 from local.bench.page import Measurement, data_path, describe_machine, read, render, write
 from local.bench.table import shares, table
 
@@ -54,6 +54,22 @@ def test_figures_are_left_out_when_the_ledger_is_not_clean():
 def test_a_rate_is_never_rounded_up():
     assert "33 333 /s" in table(figures(row(FREE, 3)))
     assert "66 666 /s" in table(figures(row(FREE, 1.5)))
+
+
+def test_bytes_are_at_most_so_many_and_never_rounded_down():
+    month = Figures(
+        profile="full",
+        bench="uplink",
+        measured="a month",
+        workload="backlog",
+        unit="bytes",
+        target=50_000_000,
+        met=True,
+        median=5_508_882.6,
+        best=40.8,
+    )
+    assert "| 5 508 883 B | 40.8 B |" in table([month])
+    assert "≤ 50 000 000 B met" in table([month])
 
 
 def test_a_time_of_microseconds_is_told_and_compared():
