@@ -47,6 +47,13 @@ _USUAL = {"embedded": BENCHES, "full": FULL}
     help="How long all-at-once takes.",
 )
 @click.option(
+    "--rate",
+    type=click.FloatRange(1, 1_000_000),
+    default=5000.0,
+    show_default=True,
+    help="Readings a second that come in all-at-once and scale-out.",
+)
+@click.option(
     "--compare",
     type=click.Choice(["source"]),
     help="With --profile full: also by the method of the thesis that Qold follows (appendix E).",
@@ -62,6 +69,7 @@ def command(
     workload: str,
     runs: int,
     minutes: float,
+    rate: float,
     compare: str | None,
     markdown: Path | None,
     as_json: bool,
@@ -84,7 +92,7 @@ def command(
     ]
     found: list[Figures] = []
     for figures in _measured(
-        chosen, profile, workloads, runs, as_source=bool(compare), minutes=minutes
+        chosen, profile, workloads, runs, as_source=bool(compare), minutes=minutes, rate=rate
     ):
         found.append(figures)
         if as_json:
@@ -97,6 +105,7 @@ def command(
         words = ["./qold", "bench", *names, "--markdown", str(markdown)]
         words[2:2] = [] if profile == "embedded" else ["--profile", profile]
         words[2:2] = ["--compare", compare] if compare else []
+        words[2:2] = ["--rate", f"{rate:g}"] if FULL_SERVED.keys() & set(names) else []
         sections: dict[str, list[Figures]] = {}
         for row in found:
             sections.setdefault(row.section or profile, []).append(row)
@@ -128,6 +137,7 @@ def _measured(
     *,
     as_source: bool,
     minutes: float,
+    rate: float,
 ) -> Iterator[Figures]:
     if profile == "embedded":
         for name in names:
@@ -137,7 +147,9 @@ def _measured(
         return
     from local.bench.full.run import figures
 
-    yield from figures(names, workloads, runs, _tell, as_source=as_source, minutes=minutes)
+    yield from figures(
+        names, workloads, runs, _tell, as_source=as_source, minutes=minutes, rate=rate
+    )
 
 
 def _tell(text: str) -> None:

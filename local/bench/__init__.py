@@ -42,7 +42,7 @@ FULL = {
 """Those of `--profile full`, which starts the whole stack."""
 
 FULL_SERVED = {
-    "all-at-once": "all topologies at once, steadily at 5 000/s for --minutes: the lag, and a ledger",
+    "all-at-once": "all topologies at once, steadily at --rate for --minutes: the lag, and a ledger",
     "scale-out": "a second Supervisor joins under load: minutes, loss, rate before and after",
 }
 """Those of the full profile that take their time; measured only when they are named."""

@@ -29,11 +29,19 @@ def figures(
     *,
     as_source: bool = False,
     minutes: float = together.MINUTES,
+    rate: float = together.RATE,
 ) -> Iterator[Figures]:
     """Start the stack, measure, and stop it; raises what starting it raises."""
     with installation(tell) as servers:
         yield from figures_on(
-            servers, names, workloads, runs, tell, as_source=as_source, minutes=minutes
+            servers,
+            names,
+            workloads,
+            runs,
+            tell,
+            as_source=as_source,
+            minutes=minutes,
+            rate=rate,
         )
 
 

@@ -218,6 +218,7 @@ def test_the_page_is_written_where_it_was_asked_for(benches, tmp_path, capsys):
         ["--compare", "others", "--profile", "full"],
         ["all-at-once"],
         ["all-at-once", "--profile", "full", "--minutes", "0"],
+        ["all-at-once", "--profile", "full", "--rate", "0"],
         ["outbox", "--profile", "full"],
     ],
 )
