@@ -14,9 +14,8 @@ from local.simulator.clock import SimulatedClock
 from local.tasks import Task, build_tasks, topology_conf
 from local.topologies import lag, load_topology, topology_names
 from tests.support.pipeline import NOW_S, Site, make_batch, make_reading, make_report
+from tests.support.processes import wait_until
 from tests.support.storm_pipes import HEARTBEAT, SRC, StormChild, piped
-
-PATIENCE = 1000
 
 
 def every_component() -> dict[str, tuple[str, Task]]:
@@ -93,11 +92,14 @@ def test_a_reading_goes_from_report_to_stores_through_processes_of_their_own(tmp
     )
     for name in ("authentication", "raw", "datapoints"):
         with piped(load_topology(name), name, conf, tmp_path / name) as topology:
-            for _ in range(PATIENCE):
+
+            def has_read_all(topology=topology, name=name):
                 topology.pull()
                 topology.tick()
-                if not lag(site.log, site.settings, name):
-                    break
+                return not lag(site.log, site.settings, name)
+
+            # A window of raw rows closes after half a second, however fast this machine is.
+            wait_until(has_read_all, f"{name} has read everything", look_s=0.0)
             topology.stop()
         assert topology.failed == []
     assert {r["reason"] for r in site.records("reports.rejected")} == {
