@@ -100,7 +100,7 @@ SECTIONS = {
   which is what another machine would be, and the topology is rebalanced to two workers. The time ends when workers of
   both Supervisors have been placed and an offset is committed again. Before and after, each time the middle
   one of three parts of a filled topic is measured.
-- Both Supervisors share this one machine: the rate cannot rise here, it shows what the second worker costs. The ledger
+- Both Supervisors share this one machine: the rate has little room to rise, it shows what a second worker costs. The ledger
   has every reading in Cassandra once, also those that came meanwhile.
 """,
     ),
