@@ -22,7 +22,8 @@ _COMMON: dict[str, Any] = {
     # Python does the work, in processes of its own: one worker is enough until a machine is full.
     # `-o topology.workers=N`, or `storm rebalance`, spreads a topology over machines.
     "topology.workers": 1,
-    # A worker holds what is in flight, at each of its hops: at most 64 times 256 KiB, in base64.
+    # A worker holds what is in flight, at each of its hops: of each partition some 6 times
+    # 256 KiB, in base64.
     "topology.worker.childopts": "-Xmx256m -XX:+UseSerialGC",
     # A dead worker's tuples come back only after this; it must outlast a window and slow stores.
     "topology.message.timeout.secs": MESSAGE_TIMEOUT_S,
