@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,16 @@ def test_found_on_the_path(checkout: Checkout, tmp_path: Path) -> None:
     assert done.stdout.startswith(f"{checkout.root}/src:")
 
 
+def runs_in(group: int, program: str) -> bool:
+    """Whether a process of the group has become that program."""
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            is_program = name.read_text("utf-8").strip() == program
+            if is_program and os.getpgid(int(name.parent.name)) == group:
+                return True
+    return False
+
+
 @pytest.fixture
 def blocked(checkout: Checkout, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A start whose installation goes on until the pipe is written to."""
@@ -286,7 +297,8 @@ def blocked(checkout: Checkout, tmp_path: Path) -> Iterator[subprocess.Popen[str
         start_new_session=True,
     )
     try:
-        wait_until(lambda: "-m pip " in checkout.calls_file.read_text("utf-8"), "it installs")
+        # Not before: a shell that is interrupted while it starts a program waits for that first.
+        wait_until(lambda: runs_in(process.pid, "cat"), "it installs")
         yield process
     finally:
         if process.poll() is None:
