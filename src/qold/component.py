@@ -94,6 +94,11 @@ class _Component:
     def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Prepare the component; overridden where there is something to prepare."""
 
+    def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+        # pystorm calls this only in a process of its own.
+        super()._setup_component(storm_conf, context)  # type: ignore[misc]  # streamparse's class
+        collect_garbage_rarely()
+
     def send_message(self, message: dict[str, Any]) -> None:
         """Send to Storm; raises TypeError or ValueError for an emit that Storm would not carry."""
         if message.get("command") == "emit":
@@ -117,7 +122,6 @@ class QoldSpout(_Component, Spout):
     def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         # pystorm calls this only in a process of its own.
         super()._setup_component(storm_conf, context)
-        collect_garbage_rarely()
         self._is_alone = True
 
 
@@ -182,7 +186,6 @@ class QoldBolt(_Component, Bolt):
     def _setup_component(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         # pystorm calls this only in a process of its own, where Storm waits for heartbeats.
         super()._setup_component(storm_conf, context)
-        collect_garbage_rarely()
         threading.Thread(target=self._keep_heartbeat, name="heartbeat", daemon=True).start()
 
     def _keep_heartbeat(self) -> None:

@@ -35,14 +35,12 @@ class _Range:
 
 @dataclass(slots=True)
 class _Load:
-    """What of a partition is in flight: tuples, their records, and the bytes of those."""
+    """What of a partition is in flight: records, and their bytes."""
 
-    tuples: int = 0
     records: int = 0
     size: int = 0
 
     def add(self, entry: _Range, sign: int = 1) -> None:
-        self.tuples += sign
         self.records += sign * entry.count
         self.size += sign * entry.size
 
@@ -178,7 +176,7 @@ class LogSpout(QoldSpout):
     def _has_room(self, load: _Load) -> bool:
         """For another tuple; small ones count by what they hold, or a window would wait for few."""
         if self.is_ordered:
-            return not load.tuples
+            return not load.records
         full = self.settings.partition_in_flight
         return (
             load.records < full * self.settings.poll_records

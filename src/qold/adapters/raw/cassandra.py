@@ -17,9 +17,8 @@ _PAGE = 1000
 _EPOCH_TICKS = 0x01B21DD213814000  # 100 ns from 1582-10-15 to 1970-01-01
 _VERSION_1 = 0x1000
 _VARIANT = 0x8000000000000000
-_FIRST = (
-    0x0080808080808080  # of all fingerprints: each byte of a timeuuid is compared with its sign
-)
+# Of all fingerprints: each byte of a timeuuid is compared with its sign.
+_FIRST = 0x0080808080808080
 _INSERT = (
     "INSERT INTO raw (device_id, month, insertion_time, message, origin) VALUES (?, ?, ?, ?, ?)"
 )
