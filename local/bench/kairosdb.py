@@ -7,7 +7,7 @@ does, with TLS and its certificate.
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -111,23 +111,41 @@ def _write(store: ReadingStore, workload: Workload) -> Run:
     for metric in METRICS:
         wait_for(store, metric, points[metric])
 
-    def problems() -> tuple[str, ...]:
-        sampled = set(workload.device_ids[:: max(1, workload.devices // SAMPLED_DEVICES)])
-        found: tuple[str, ...] = ()
-        for metric in METRICS:
-            found += differences(
-                [point for point in points[metric] if point.device_id in sampled],
-                [
-                    point
-                    for device_id in sampled
-                    for point in _read(store, metric, device_id, workload)
-                ],
-                things=f"{metric.lower()} points",
-            )
-        return found
+    devices = workload.device_ids[:: max(1, workload.devices // SAMPLED_DEVICES)]
+    first_s = workload.end_s - (workload.readings - 1) * INTERVAL_S
+    span_ms = first_s * 1000, workload.end_s * 1000 + 1
+    return watch.run(workload.total, lambda: ledger(store, points, devices, *span_ms))
 
-    # Several threads of KairosDB empty its queue: the last point may be there before another.
-    return watch.run(workload.total, partial(until_clean, problems))
+
+def ledger(
+    store: ReadingStore,
+    points: Mapping[Metric, Sequence[Point]],
+    devices: Sequence[int],
+    from_ms: int,
+    to_ms: int,
+) -> tuple[str, ...]:
+    """Whether of these devices `points` is all that can be read.
+
+    Several threads empty KairosDB's queue: what was put in last may be there before the rest.
+    """
+    sampled = set(devices)
+    expected = {
+        metric: [point for point in points[metric] if point.device_id in sampled]
+        for metric in METRICS
+    }
+
+    def look() -> tuple[str, ...]:
+        problems: tuple[str, ...] = ()
+        for metric in METRICS:
+            found = [
+                point
+                for device_id in devices
+                for point in patiently(partial(store.query, metric, device_id, from_ms, to_ms))
+            ]
+            problems += differences(expected[metric], found, things=f"{metric.lower()} points")
+        return problems
+
+    return until_clean(look)
 
 
 def points_of(workload: Workload, metric: Metric) -> list[Point]:
@@ -137,15 +155,6 @@ def points_of(workload: Workload, metric: Metric) -> list[Point]:
         for value in [temp if metric == "Temperature" else batt]
         if value is not None
     ]
-
-
-def _read(
-    store: ReadingStore, metric: Metric, device_id: int, workload: Workload
-) -> Sequence[Point]:
-    first_s = workload.end_s - (workload.readings - 1) * INTERVAL_S
-    return patiently(
-        lambda: store.query(metric, device_id, first_s * 1000, workload.end_s * 1000 + 1)
-    )
 
 
 def wait_for(store: ReadingStore, metric: Metric, points: Sequence[Point]) -> None:

@@ -25,11 +25,9 @@ def patiently(call: Callable[[], T]) -> T:
             time.sleep(LOOK_S)
 
 
-def until_clean(
-    look: Callable[[], tuple[str, ...]], *, patience_s: float = LEDGER_S
-) -> tuple[str, ...]:
+def until_clean(look: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
     """What a ledger finds where things can be read in another order than they were acknowledged in."""
-    give_up_at = time.monotonic() + patience_s
+    give_up_at = time.monotonic() + LEDGER_S
     while (found := look()) and time.monotonic() < give_up_at:
         time.sleep(LOOK_S)
     return found

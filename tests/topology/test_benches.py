@@ -22,6 +22,7 @@ from local.bench import (
     log,
     open_loop,
     outbox,
+    patience,
     raw,
     thresholds,
 )
@@ -212,6 +213,7 @@ def test_breach_misses_texts_that_nobody_was_sent(monkeypatch):
 def test_the_ledgers_of_the_full_profile_count_all_and_compare_a_sample(tmp_path, monkeypatch):
     """They ask the ports only; here SQLite is behind them. Every second device is compared."""
     monkeypatch.setattr(ledgers, "SAMPLED_DEVICES", 10)
+    monkeypatch.setattr(patience, "LEDGER_S", 0.0)  # nothing comes later here
     settings = settings_of(tmp_path)
     put_readings(settings, TINY)
     for name, ledger in (("raw", ledgers.raw), ("datapoints", ledgers.datapoints)):

@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from local.bench import kairosdb
 from local.bench.kairosdb import points_of
 from local.bench.measure import differences
-from local.bench.patience import LOOK_S, PATIENCE_S, patiently, until_clean
+from local.bench.patience import LOOK_S, PATIENCE_S, patiently
 from local.bench.workload import Workload, content
 from qold import wiring
 from qold.clock import SystemClock
@@ -62,21 +63,8 @@ def wait_until_readable(settings: Settings, workload: Workload) -> None:
 def datapoints(settings: Settings, workload: Workload) -> tuple[str, ...]:
     """Every point of the sampled devices; KairosDB would read all of them to count them."""
     store = wiring.reading_store(settings, SystemClock())
-    devices = set(sampled(workload))
-
-    def look() -> tuple[str, ...]:
-        problems: tuple[str, ...] = ()
-        for metric in METRICS:
-            expected = [p for p in points_of(workload, metric) if p.device_id in devices]
-            found = [
-                point
-                for device_id in devices
-                for point in patiently(partial(store.query, metric, device_id, 0, _END_MS))
-            ]
-            problems += differences(expected, found, things=f"{metric.lower()} points")
-        return problems
-
-    problems = until_clean(look)
+    points = {metric: points_of(workload, metric) for metric in METRICS}
+    problems = kairosdb.ledger(store, points, sampled(workload), 0, _END_MS)
     store.close()
     return problems
 
