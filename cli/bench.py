@@ -145,11 +145,13 @@ def _measured(
                 for row in load(name)(workload, runs, _tell):
                     yield row.figures()
         return
-    from local.bench.full.run import figures
+    from local.bench.full.installation import installation
+    from local.bench.full.run import figures_on
 
-    yield from figures(
-        names, workloads, runs, _tell, as_source=as_source, minutes=minutes, rate=rate
-    )
+    with installation(_tell) as servers:
+        yield from figures_on(
+            servers, names, workloads, runs, _tell, as_source=as_source, minutes=minutes, rate=rate
+        )
 
 
 def _tell(text: str) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 from local.bench import kairosdb
 from local.bench.full import disk, latency, legacy, log, scale_out, source, together, uplink
-from local.bench.full.installation import Installation, installation
+from local.bench.full.installation import Installation
 from local.bench.full.topologies import TOPOLOGIES, Prepared, measure, parted
 from local.bench.measure import Figures, Row, Tell
 from local.bench.workload import Workload
@@ -19,30 +19,6 @@ from qold.clock import SystemClock
 from qold.ports import PortError
 
 PROBLEM_CHARACTERS = 200
-
-
-def figures(
-    names: Sequence[str],
-    workloads: Sequence[Workload],
-    runs: int,
-    tell: Tell,
-    *,
-    as_source: bool = False,
-    minutes: float = together.MINUTES,
-    rate: float = together.RATE,
-) -> Iterator[Figures]:
-    """Start the stack, measure, and stop it; raises what starting it raises."""
-    with installation(tell) as servers:
-        yield from figures_on(
-            servers,
-            names,
-            workloads,
-            runs,
-            tell,
-            as_source=as_source,
-            minutes=minutes,
-            rate=rate,
-        )
 
 
 def figures_on(
@@ -57,7 +33,7 @@ def figures_on(
     minutes: float = together.MINUTES,
     rate: float = together.RATE,
 ) -> Iterator[Figures]:
-    """The same on servers that are up; devices count from `first_id`.
+    """On servers that are up; devices count from `first_id`.
 
     `as_source` adds what the source measured, in its way: of the first workload.
     """
