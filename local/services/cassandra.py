@@ -215,9 +215,15 @@ class Cassandra:
             "saved_caches_directory": str(folder / "saved_caches"),
             "hints_directory": str(folder / "hints"),
             # An acknowledged write is on disk (docs/adr/0020): each writer waits for an fsync that
-            # it shares with those that came meanwhile, so there are as many as a client's window.
+            # it shares with those that came meanwhile. Waking them is what an fsync costs most.
             "commitlog_sync": "batch",
-            "concurrent_writes": 128,
+            "concurrent_writes": 32,
+            "memtable": {
+                "configurations": {
+                    "trie": {"class_name": "TrieMemtable"},
+                    "default": {"inherits": "trie"},
+                }
+            },
             "cas_contention_timeout": "5s",
             "write_request_timeout": "5s",
             "paxos_variant": "v2",

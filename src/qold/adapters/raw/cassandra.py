@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from uuid import UUID
 
@@ -10,10 +11,10 @@ from qold.ports import RawRow, Refused
 
 LAST_MS = 2**42  # in the year 2109; what is measured later has a wrong clock
 BATCH_ROWS = 100
-MIXED_ROWS = 30
 COUNT_RANGES = 16  # each is counted within the time of one call
 
 _PAGE = 1000
+_DAY_MS = 86_400_000
 _EPOCH_TICKS = 0x01B21DD213814000  # 100 ns from 1582-10-15 to 1970-01-01
 _VERSION_1 = 0x1000
 _VARIANT = 0x8000000000000000
@@ -92,13 +93,13 @@ class CassandraRawStore:
         """Rows of one partition together; lonely ones with others that go to the same node."""
         mixed: dict[object, list[Statement]] = {}
         for statements in partitions:
-            if len(statements) > MIXED_ROWS // 2:
+            if len(statements) > BATCH_ROWS // 2:
                 for start in range(0, len(statements), BATCH_ROWS):
                     yield statements[start : start + BATCH_ROWS]
                 continue
             together = mixed.setdefault(self._session.node_of("raw", *statements[0]), [])
             together.extend(statements)
-            if len(together) >= MIXED_ROWS:
+            if len(together) >= BATCH_ROWS:
                 yield together.copy()
                 together.clear()
         yield from (together for together in mixed.values() if together)
@@ -113,7 +114,12 @@ def _fits(row: RawRow) -> bool:
 
 
 def _month(at_ms: int) -> int:
-    moment = time.gmtime(at_ms // 1000)
+    return _month_of_day(at_ms // _DAY_MS)
+
+
+@lru_cache(1024)
+def _month_of_day(day: int) -> int:
+    moment = time.gmtime(day * _DAY_MS // 1000)
     return moment.tm_year * 100 + moment.tm_mon
 
 
