@@ -1,6 +1,5 @@
 """`./qold bench`."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import msgspec
 
 from cli.console import stderr
 from cli.errors import NOT_MET, USAGE, Failure
-from cli.options import json_option, markdown_option
+from cli.options import json_option, markdown_option, typed_command
 from cli.signals import unwind_on_sigterm
 from local.bench import BENCHES, FULL, FULL_SERVED, SERVED, load
 from local.bench.measure import Figures
@@ -102,17 +101,13 @@ def command(
         if spent := shares(found):
             stderr.print(f"\n{spent}", markup=False, highlight=False, soft_wrap=True)
     if markdown is not None:
-        words = ["./qold", "bench", *names, "--markdown", str(markdown)]
-        words[2:2] = [] if profile == "embedded" else ["--profile", profile]
-        words[2:2] = ["--compare", compare] if compare else []
-        words[2:2] = ["--rate", f"{rate:g}"] if FULL_SERVED.keys() & set(names) else []
         sections: dict[str, list[Figures]] = {}
         for row in found:
             sections.setdefault(row.section or profile, []).append(row)
-        told = shlex.join(words)
+        command = typed_command()
         write(
             markdown,
-            {name: Measurement(told, machine, runs, rows) for name, rows in sections.items()},
+            {name: Measurement(command, machine, runs, rows) for name, rows in sections.items()},
         )
     return NOT_MET if any(row.met is False for row in found) else 0
 

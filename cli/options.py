@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
 import os
+import shlex
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from qold.settings import Settings
 
@@ -66,3 +68,24 @@ def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     if value is not None and not os.access(value if value.exists() else value.parent, os.W_OK):
         raise click.BadParameter(f"cannot write {value}")
     return value
+
+
+def typed_command() -> str:
+    """The command that runs now, with what was given on its command line, each option once."""
+    context = click.get_current_context()
+    options: list[str] = []
+    arguments: list[str] = []
+    for param in context.command.params:
+        name = str(param.name)
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        if isinstance(param, click.Argument):
+            arguments += value if param.nargs == -1 else [value]
+        else:
+            options.append(param.opts[-1])
+            if isinstance(value, tuple):
+                options.append(",".join(value))
+            elif not isinstance(value, bool):
+                options.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return shlex.join(["./qold", str(context.info_name), *options, *arguments])

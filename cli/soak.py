@@ -9,7 +9,7 @@ import click
 
 from cli.console import stderr
 from cli.errors import NOT_MET, USAGE, Failure
-from cli.options import json_option, known_names, markdown_option
+from cli.options import json_option, known_names, markdown_option, typed_command
 from cli.prerequisites import check_tools
 from cli.signals import unwind_on_sigterm
 from local.bench.page import describe_machine
@@ -100,5 +100,6 @@ def command(
     stderr.print(verdict(outcome), markup=False, highlight=False)
     click.echo(json.dumps(outcome.as_dict()) if as_json else table(outcome.injections))
     if markdown is not None:
-        markdown.write_text(page(outcome, machine), "utf-8")
+        before = markdown.read_text("utf-8") if markdown.exists() else ""
+        markdown.write_text(page(before, outcome, typed_command(), machine), "utf-8")
     return 0 if outcome.is_met else NOT_MET

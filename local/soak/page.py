@@ -10,8 +10,9 @@ from local.soak.soak import MOST_S, RESTART_S, Injection, Outcome
 
 _WIDTH = 118
 _HEADINGS = ("fault", "what happens", "times", "all ready", "lag 0, median", "lag 0, longest")
-_PAGE = """\
-# What happens when something fails?
+_SECTIONS = {1: "One broker", 3: "Three brokers, of which two must have a record"}
+_SECTION = """\
+## {title}
 
 {head}
 
@@ -19,9 +20,16 @@ _PAGE = """\
 
 {verdict}
 
-- {rate} readings/s are sent all the while, to all seven topologies on Storm, with Kafka, Cassandra, KairosDB behind nginx
-  and Redis on the same machine. Faults come one after the other at moments drawn from the seed, the next one when the
-  one before is worked off. `./qold up` and Storm start again what died; nobody helps.
+"""
+_NOTES_TITLE = "How it is done, and what is required"
+_PAGE = """\
+# What happens when something fails?
+
+{sections}## {notes_title}
+
+- Readings are sent all the while, to all seven topologies on Storm, with Kafka, Cassandra, KairosDB behind nginx and
+  Redis on the same machine. Faults come one after the other at moments drawn from the seed, the next one when the one
+  before is worked off. `./qold up` and Storm start again what died; nobody helps.
 - Times count from the end of the fault: the kill, or the SIGCONT. `all ready` is when every server answers again.
   The stream does not pause for `lag 0`: it is when all that was sent until the fault's end is committed by every
   topology, and nothing waits for more than 10 s.
@@ -50,7 +58,7 @@ def verdict(outcome: Outcome) -> str:
     stored = ", ".join(f"{name} {_figure(count)}" for name, count in found.stored.items())
     told = (
         f"Seed {outcome.seed}, {len(outcome.injections)} faults in {outcome.minutes:g} min,"
-        f" {_figure(outcome.sent)} readings sent ({_figure(found.refused)} to be refused):"
+        f" {outcome.rate} readings/s, {_figure(outcome.sent)} sent ({_figure(found.refused)} to be refused):"
         f" {found.missing} missing, {found.unexpected} that were not sent, {found.duplicates} twice"
         f" in the stores ({stored}); {found.alerts} alerts; {_figure(found.repeats)} readings stand"
         " twice on the log."
@@ -58,17 +66,30 @@ def verdict(outcome: Outcome) -> str:
     return " ".join([told, *found.examples])
 
 
-def page(outcome: Outcome, machine: str) -> str:
-    """The table, what it was measured on, and how."""
-    told = f"`./qold soak --markdown docs/faults.md` wrote this page. It ran on {machine}."
-    return _PAGE.format(
+def page(before: str, outcome: Outcome, command: str, machine: str) -> str:
+    """The page with a section of this soak; what it had of other numbers of brokers stays."""
+    told = f"`{command}` wrote this. It ran on {machine}."
+    sections = _sections(before)
+    title = _SECTIONS[outcome.brokers]
+    sections[title] = _SECTION.format(
+        title=title,
         head=_wrapped(told),
         table=table(outcome.injections),
         verdict=_wrapped(verdict(outcome)),
-        rate=outcome.rate,
+    )
+    return _PAGE.format(
+        sections="".join(sections[title] for title in _SECTIONS.values() if title in sections),
+        notes_title=_NOTES_TITLE,
         restart=round(RESTART_S / 60),
         most=round(MOST_S / 60),
     )
+
+
+def _sections(text: str) -> dict[str, str]:
+    """By title, each with its title, those that a soak writes."""
+    parts = ("## " + part for part in f"\n{text}".split("\n## ")[1:])
+    found = {part.partition("\n")[0].removeprefix("## "): part.rstrip() + "\n\n" for part in parts}
+    return {title: part for title, part in found.items() if title in _SECTIONS.values()}
 
 
 def _cells(name: str, found: Sequence[Injection]) -> tuple[str, ...]:

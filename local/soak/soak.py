@@ -55,6 +55,7 @@ class Outcome:
 
     seed: int
     rate: int
+    brokers: int = 1
     minutes: float = 0.0
     sent: int = 0
     injections: list[Injection] = field(default_factory=list)
@@ -93,7 +94,8 @@ def run(
     _configure(installation.state)
     try:
         installation.start(tell)
-        return _Soak(installation, seed, rate, tell).run(minutes, rounds, names)
+        soak = _Soak(installation, Outcome(seed, rate, brokers), tell)
+        return soak.run(minutes, rounds, names)
     finally:
         installation.stop()
 
@@ -107,8 +109,9 @@ def _configure(state: Path) -> None:
 
 
 class _Soak:
-    def __init__(self, installation: Installation, seed: int, rate: int, tell: Tell) -> None:
-        self._installation, self._tell = installation, tell
+    def __init__(self, installation: Installation, outcome: Outcome, tell: Tell) -> None:
+        self._installation, self._outcome, self._tell = installation, outcome, tell
+        seed, rate = outcome.seed, outcome.rate
         settings, self._clock = installation.settings, SystemClock()
         tell("registering gateways and devices")
         self._traffic = Traffic(settings, self._clock, rate=rate, seed=seed)
@@ -117,7 +120,6 @@ class _Soak:
         self._progress = Progress(settings, wiring.message_log(settings, self._clock), self._clock)
         readings = wiring.reading_store(settings, self._clock)
         self._scene = Scene(installation, self._traffic, readings, random.Random(seed))
-        self._outcome = Outcome(seed, rate)
         self._started_at = time.monotonic()
 
     def run(self, minutes: float, rounds: int | None, names: Sequence[str]) -> Outcome:

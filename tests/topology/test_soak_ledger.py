@@ -193,12 +193,30 @@ def test_a_page_tells_each_fault_and_what_never_recovered():
         (row,) = [line for line in table(outcome.injections).splitlines() if f" {name} " in line]
         assert median in row
     assert outcome.is_met
-    text = page(outcome, "a machine")
-    assert "12 345 readings sent" in text
+    text = page("", outcome, "./qold soak", "a machine")
+    assert "600 readings/s, 12 345 sent" in text
+    assert "`./qold soak` wrote this. It ran on a machine." in text
     assert "**never**" not in text
     outcome.injections.append(Injection("everything", "", 0, 0, 2.0, None))
     assert not outcome.is_met
-    assert "**never**" in page(outcome, "a machine")
+    assert "**never**" in page("", outcome, "./qold soak", "a machine")
+
+
+def test_a_page_keeps_what_it_has_of_another_number_of_brokers():
+    """In the same place whichever comes first, and each once."""
+    one, three = Outcome(seed=1, rate=600), Outcome(seed=2, rate=300, brokers=3)
+    text = page("", three, "b", "there")
+    text = page(text, one, "a", "here")
+    again = page(page("", one, "a", "here"), three, "b", "there")
+    assert text == again == page(text, one, "a", "here")
+    titles = [line for line in text.splitlines() if line.startswith("#")]
+    assert [title.partition(",")[0] for title in titles[1:3]] == [
+        "## One broker",
+        "## Three brokers",
+    ]
+    assert len(titles) == 4
+    assert "Seed 3," in page(text, Outcome(seed=3, rate=600), "a", "here")
+    assert "Seed 1," not in page(text, Outcome(seed=3, rate=600), "a", "here")
 
 
 @pytest.mark.parametrize(
