@@ -1,8 +1,10 @@
 """What only a log on another machine can do: be away, forget, be made anew, and refuse us."""
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,40 @@ def test_nobody_there_is_unavailable(
     with pytest.raises(Unavailable, match=r"refused|transport|down"):
         calls[call]()
     log.close()
+
+
+def test_what_is_committed_is_asked_for_over_connections_that_stay(kafka: Kafka) -> None:
+    """A handshake for each question made a look at every topology take a second."""
+    settings = Settings.load(kafka.state, {"QOLD_LOG_URL": kafka.log_url})
+    log = wiring.message_log(settings, SystemClock())
+    topic = f"t.{uuid.uuid4().hex}"
+    log.create_topics({topic: 1})
+    appended(log, topic, b"one", b"two")
+    reader = log.reader("c", topic, [0])
+    others = connections_to(kafka.inner_port)
+    assert log.committed("c", topic) == {}
+    kept = connections_to(kafka.inner_port) - others
+    assert kept
+    for offset in (1, 2):
+        reader.commit({0: offset})
+        assert log.committed("c", topic) == {0: offset}
+    assert kept <= connections_to(kafka.inner_port)
+    reader.close()
+    log.close()
+    assert not kept & connections_to(kafka.inner_port)
+
+
+def connections_to(port: int) -> set[str]:
+    """Sockets of this process that are connected to a port."""
+    own = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            own.add(os.readlink(descriptor))
+    lines = [
+        line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]
+    ]
+    found = {f"socket:[{words[9]}]" for words in lines if words[2].endswith(f":{port:04X}")}
+    return found & own
 
 
 def test_no_certificate_is_named(broker: Kafka, tmp_path: Path) -> None:

@@ -212,6 +212,25 @@ class KafkaReader:
         self._remade.clear()
 
 
+class CommittedOffsets:
+    """What the cluster has of one consumer, asked for again and again over the same connections."""
+
+    def __init__(self, cluster: Cluster, consumer: str) -> None:
+        self._trouble = Trouble()
+        self._client = Consumer(
+            cluster.configuration(**{"group.id": consumer, "error_cb": self._trouble})
+        )
+
+    def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """By partition, where one is committed; begin anew with another one after `Unavailable`."""
+        self._client.poll(0)  # lets go of what error_cb was to hear since the last time
+        self._trouble.take()
+        return committed_offsets(self._client, self._trouble, topic, partitions)
+
+    def close(self) -> None:
+        self._client.close()
+
+
 def committed_offsets(
     client: Consumer, trouble: Trouble, topic: str, partitions: Iterable[int]
 ) -> dict[int, int]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from qold.adapters.kafka_client import ENDED, Cluster, Trouble, answered, end_of, settled
@@ -22,7 +22,7 @@ from qold.adapters.kafka_cluster import (
     topic_config,
     wait_until_known,
 )
-from qold.adapters.kafka_reader import KafkaReader, committed_offsets
+from qold.adapters.kafka_reader import CommittedOffsets, KafkaReader
 from qold.ports import LogReader, PartitionOffsets, Rejected, Unavailable
 
 CHUNK = 10_000
@@ -52,6 +52,7 @@ class KafkaLog:
         self._admin_client: AdminClient | None = None
         self._producer: Any = None
         self._known: set[str] = set()
+        self._committed: dict[str, CommittedOffsets] = {}
         self._failures: list[KafkaError] = []
 
     def append(self, topic: str, entries: Sequence[tuple[str, bytes]]) -> None:
@@ -123,13 +124,13 @@ class KafkaLog:
 
     def committed(self, consumer: str, topic: str) -> Mapping[int, int]:
         partitions = range(self.partition_count(topic))
-        client = Consumer(
-            self._cluster.configuration(**{"group.id": consumer, "error_cb": self._trouble})
-        )
+        if consumer not in self._committed:
+            self._committed[consumer] = CommittedOffsets(self._cluster, consumer)
         try:
-            return committed_offsets(client, self._trouble, topic, partitions)
-        finally:
-            client.close()
+            return self._committed[consumer].of(topic, partitions)
+        except Unavailable:
+            self._committed.pop(consumer).close()
+            raise
 
     def reader(
         self,
@@ -149,6 +150,8 @@ class KafkaLog:
 
     def close(self) -> None:
         self._drop_producer()
+        while self._committed:
+            self._committed.popitem()[1].close()
         self._admin_client = None
 
     @property
