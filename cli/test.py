@@ -10,8 +10,9 @@ import click
 from cli.console import stderr
 from cli.errors import FAILED, MISSING, USAGE, Failure
 from cli.options import json_option
+from cli.signals import unwind_on_sigterm
 from local import tools
-from local.test_groups import GROUPS, GroupResult, run_group
+from local.test_groups import GROUPS, GroupResult, end_groups, run_group
 
 
 @click.command()
@@ -38,6 +39,7 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     is_strict = os.environ.get("CI") == "true"
     if any(group.needs_servers for group in chosen.values()):
         _provide_tools(is_strict)
+    unwind_on_sigterm()
     started = time.monotonic()
     beside = jobs - any(group.needs_servers for group in chosen.values())
     with ThreadPoolExecutor(1) as served, ThreadPoolExecutor(max(1, beside)) as other:
@@ -45,7 +47,13 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
             (served if group.needs_servers or jobs <= 1 else other).submit(run_group, name, group)
             for name, group in chosen.items()
         ]
-        results = [_told(future.result(), is_strict) for future in running]
+        try:
+            results = [_told(future.result(), is_strict) for future in running]
+        except (KeyboardInterrupt, SystemExit) as end:
+            for future in running:
+                future.cancel()
+            end_groups(interrupt=isinstance(end, SystemExit))
+            raise
     passed, failed, skipped = (
         sum(getattr(result, count) for result in results)
         for count in ("passed", "failed", "skipped")

@@ -1,9 +1,11 @@
 """The test groups of this repository, and how one is run."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -87,8 +89,22 @@ class GroupResult:
         }
 
 
+_running: set[subprocess.Popen[str]] = set()
+_is_over = threading.Event()
+
+
+def end_groups(*, interrupt: bool) -> None:
+    """Start nothing any more; `interrupt` what runs, unless the terminal has done that already.
+
+    A second interrupt would reach pytest while it stops its servers, which would then stay.
+    """
+    _is_over.set()
+    for process in tuple(_running) if interrupt else ():
+        process.send_signal(signal.SIGINT)
+
+
 def run_group(name: str, group: Group) -> GroupResult:
-    """Run a group's checks and tests in processes of their own."""
+    """Run a group's checks and tests in processes of their own; another thread may end them."""
     result = GroupResult(name)
     started = time.monotonic()
     for check in group.checks:
@@ -113,16 +129,23 @@ def run_group(name: str, group: Group) -> GroupResult:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    if _is_over.is_set():
+        return subprocess.CompletedProcess(command, 1, "not begun\n")
+    with subprocess.Popen(
         command,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
         env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": f"{ROOT}/src:{ROOT}"},
-    )
+    ) as process:
+        _running.add(process)
+        try:
+            said, _ = process.communicate()
+        finally:
+            _running.discard(process)
+    return subprocess.CompletedProcess(command, process.returncode, said)
 
 
 def _count(report: Path, result: GroupResult) -> None:

@@ -66,7 +66,7 @@ def measure(
         for topology in topology_names():
             tell(f"{case}: submitting {topology}")
             running[topology] = installation.submit(topology, stage)
-        lag = lag_of(log, stage, running)
+        lag = lag_teller(log, stage, running)
         per_report = min(DEVICES_PER_GATEWAY, workload.devices)
         round_s = len(fleet.devices) / rate
         rounds = max(1, round(60 * minutes / round_s))
@@ -123,8 +123,8 @@ def _tell_of(tell: Tell, case: Case, text: str) -> None:
     tell(f"{case}: {text}")
 
 
-def lag_of(log: MessageLog, stage: Stage, running: Iterable[str]) -> Callable[[], int]:
-    """Records that the one furthest behind has not committed; -1 while the log does not say."""
+def lag_teller(log: MessageLog, stage: Stage, running: Iterable[str]) -> Callable[[], int]:
+    """Tells how many records the one furthest behind has not committed; -1 while the log does not say."""
     consumers = [
         (consumer, topic)
         for topology in running
