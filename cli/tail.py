@@ -1,15 +1,15 @@
 """`./qold tail`."""
 
 import json
-from collections import deque
 
 import click
 
 from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
+from local.log_records import last_records
 from qold import wiring
 from qold.clock import SystemClock
-from qold.ports import LogReader, Record
+from qold.ports import Record
 from qold.settings import Settings
 
 RECORDS, BYTES, WAIT_MS = 500, 2**22, 500
@@ -28,21 +28,15 @@ def command(topic: str, follow: bool, last: int, settings: Settings, as_json: bo
     if topic not in topics:
         there = ", ".join(topics) or "none; start with ./qold up"
         raise Failure(f"no topic {topic}; there is: {there}", exit_code=USAGE)
-    partitions = range(topics[topic])
-    reader = log.reader("tail", topic, partitions)
-    newest = {partition: deque[Record](maxlen=last) for partition in partitions}
-    while records := _poll(reader, partitions, 0):
-        newest[records[0].partition].extend(records)
-    found = sorted((record for kept in newest.values() for record in kept), key=_age)
+    records, reader = last_records(log, topic, last, consumer="tail")
+    found = sorted(records, key=_age)
     for record in found[len(found) - min(last, len(found)) :]:
         _print(record, as_json)
     while follow:
-        for record in _poll(reader, partitions, WAIT_MS):
+        for record in reader.poll(
+            range(topics[topic]), max_records=RECORDS, max_bytes=BYTES, wait_ms=WAIT_MS
+        ):
             _print(record, as_json)
-
-
-def _poll(reader: LogReader, partitions: range, wait_ms: int) -> list[Record]:
-    return reader.poll(partitions, max_records=RECORDS, max_bytes=BYTES, wait_ms=wait_ms)
 
 
 def _age(record: Record) -> tuple[int, int, int]:

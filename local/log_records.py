@@ -1,8 +1,9 @@
-"""Everything that lies on a topic."""
+"""What lies on a topic: everything, or the end of it."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from qold.ports import MessageLog, Record
+from qold.ports import LogReader, MessageLog, Record
 
 AT_ONCE = {"max_records": 5000, "max_bytes": 2**24, "wait_ms": 0}
 
@@ -14,3 +15,23 @@ def records_of(log: MessageLog, topic: str, *, consumer: str) -> Iterator[Record
     while records := reader.poll(partitions, **AT_ONCE):
         yield from records
     reader.close()
+
+
+def last_records(
+    log: MessageLog, topic: str, count: int, *, consumer: str
+) -> tuple[list[Record], LogReader]:
+    """The last records of each partition, at least `count` where there are, and a reader behind them."""
+    partitions = range(log.partition_count(topic))
+    reach = count
+    while True:
+        ends = log.offsets(topic)
+        start = {p: max(ends[p].first, ends[p].next - reach) for p in partitions}
+        reader = log.reader(consumer, topic, partitions, start=start)
+        found = []
+        while records := reader.poll(partitions, **AT_ONCE):
+            found += records
+        kept = Counter(record.partition for record in found)
+        if all(kept[p] >= count or start[p] == ends[p].first for p in partitions):
+            return found, reader
+        reader.close()
+        reach *= 4  # a compacted topic has gaps

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AclOperation
 
+from local.log_records import last_records
 from local.services.kafka import Kafka
 from local.services.place import Place
 from qold import wiring
+from qold.adapters.kafka_client import Cluster
 from qold.clock import SystemClock
 from qold.ports import MessageLog, PartitionOffsets, Record, Rejected, Unavailable
 from qold.settings import Settings, SettingsError
@@ -189,6 +191,27 @@ def connections_to(port: int) -> set[str]:
     ]
     found = {f"socket:[{words[9]}]" for words in lines if words[2].endswith(f":{port:04X}")}
     return found & own
+
+
+def test_the_end_of_a_topic_is_found_across_offsets_that_hold_no_record(kafka: Kafka) -> None:
+    """As compaction leaves them, and here the marks that end transactions."""
+    settings = Settings.load(kafka.state, {"QOLD_LOG_URL": kafka.log_url})
+    log = wiring.message_log(settings, SystemClock())
+    topic = f"t.{uuid.uuid4().hex}"
+    log.create_topics({topic: 1})
+    cluster = Cluster(kafka.log_url.partition("://")[2], settings.secrets_dir / "certificates")
+    producer = Producer(cluster.configuration(**{"transactional.id": topic}))
+    producer.init_transactions(PATIENCE_S)
+    for number in range(20):
+        producer.begin_transaction()
+        producer.produce(topic, b"%d" % number)
+        producer.commit_transaction(PATIENCE_S)
+    assert log.offsets(topic) == {0: PartitionOffsets(0, 40)}
+    found, reader = last_records(log, topic, 5, consumer="end")
+    assert values(found)[-5:] == [b"15", b"16", b"17", b"18", b"19"]
+    assert len(found) < 20
+    reader.close()
+    log.close()
 
 
 def test_no_certificate_is_named(broker: Kafka, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local.log_records import last_records, records_of
 from local.simulator.clock import SimulatedClock
 from qold import wiring
 from qold.adapters.log.sqlite import RETENTION_MS, SqliteLog
@@ -198,6 +199,35 @@ def test_a_new_consumer_starts_where_it_is_told(log, one):
     latest = log.reader("late", one, [0], start="latest")
     log.append(one, [("k", b"new")])
     assert [r.value for r in latest.poll([0], **ALL)] == [b"new"]
+
+
+def test_a_new_consumer_starts_at_an_offset_and_a_known_one_where_it_was(log, many):
+    log.append(many, [(str(i), b"%d" % i) for i in range(200)])
+    start = {p: ends.next - 2 for p, ends in log.offsets(many).items()}
+    reader = log.reader("new", many, range(4), start=start)
+    found = []
+    while records := reader.poll(range(4), **ALL):
+        found += records
+    assert sorted((r.partition, r.offset) for r in found) == [
+        (p, first + n) for p, first in start.items() for n in range(2)
+    ]
+    reader.commit({0: start[0] + 1})
+    again = log.reader("new", many, [0], start={0: 0})
+    assert [r.offset for r in again.poll([0], **ALL)] == [start[0] + 1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 1000])
+def test_the_end_of_a_topic_is_read_without_what_lies_before(log, many, count):
+    log.append(many, [(str(i), b"%d" % i) for i in range(200)])
+    everything = list(records_of(log, many, consumer="all"))
+    found, reader = last_records(log, many, count, consumer="end")
+    for partition in range(4):
+        own = [r for r in everything if r.partition == partition]
+        assert [r for r in found if r.partition == partition] == own[
+            len(own) - min(count, len(own)) :
+        ]
+    log.append(many, [("k", b"later")])
+    assert [r.value for r in reader.poll(range(4), **{**ALL, "wait_ms": 30_000})] == [b"later"]
 
 
 def test_a_poll_gives_one_partition_and_takes_turns(log, many):

@@ -2,11 +2,10 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from qold.ports import MessageLog, PartitionOffsets, Record, Rejected, Unavailable
 
@@ -89,15 +88,6 @@ def _knows(log: MessageLog, topics: Collection[str]) -> bool:
     except Rejected:  # another of the brokers has answered, which has not heard of it yet
         return False
     return True
-
-
-def begin_at(
-    ends: Mapping[int, PartitionOffsets],
-    partitions: Iterable[int],
-    start: Literal["earliest", "latest"],
-) -> dict[int, int]:
-    """Where a consumer begins that has committed nothing."""
-    return {p: ends[p].first if start == "earliest" else ends[p].next for p in partitions}
 
 
 def is_made_anew(position: int, ends: PartitionOffsets, *, was_gone: bool) -> bool:

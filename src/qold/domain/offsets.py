@@ -1,10 +1,26 @@
-"""Which offset may be committed, given acknowledgements in any order; when to retry a range."""
+"""Where a consumer begins; which offset may be committed, given acknowledgements in any order."""
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+from qold.domain.model import PartitionOffsets
 
 FIRST_RETRY_MS = 100
 LAST_RETRY_MS = 30_000
+
+Start = Literal["earliest", "latest"] | Mapping[int, int]
+"""An end of the log, or an offset for each partition."""
+
+
+def begin_at(
+    ends: Mapping[int, PartitionOffsets], partitions: Iterable[int], start: Start
+) -> dict[int, int]:
+    """Where a consumer begins that has committed nothing."""
+    if isinstance(start, Mapping):
+        return {p: start[p] for p in partitions}
+    return {p: ends[p].first if start == "earliest" else ends[p].next for p in partitions}
 
 
 def retry_delay_ms(failures: int) -> int:

@@ -33,6 +33,7 @@ from qold.domain.model import (
     StoredExcursion,
     StoredState,
 )
+from qold.domain.offsets import Start
 from qold.ports.errors import Port, PortError, Refused, Rejected, Unavailable
 from qold.ports.people import AlertLog, Analytics, ContactBook, Directory, LegacyApi, Notifier
 from qold.ports.pipeline import (
@@ -79,6 +80,7 @@ __all__ = [
     "Registry",
     "Rejected",
     "Resource",
+    "Start",
     "StateChange",
     "StateStore",
     "StoredExcursion",

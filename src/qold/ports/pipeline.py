@@ -1,7 +1,7 @@
 """The ports that readings go through."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from qold.domain.model import (
     Aggregator,
@@ -16,6 +16,7 @@ from qold.domain.model import (
     StateChange,
     StoredState,
 )
+from qold.domain.offsets import Start
 from qold.ports.errors import Port, Refused
 
 
@@ -55,7 +56,7 @@ class MessageLog(Port, Protocol):
         topic: str,
         partitions: Collection[int],
         *,
-        start: Literal["earliest", "latest"] = "earliest",
+        start: Start = "earliest",
     ) -> "LogReader":
         """Read partitions from the committed offset, or from `start` where there is none."""
         ...

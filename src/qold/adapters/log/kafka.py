@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -18,12 +18,12 @@ from qold.adapters.kafka_cluster import (
     ANSWER_S,
     LOOK_S,
     MAX_VALUE_BYTES,
-    begin_at,
     topic_config,
     wait_until_known,
 )
 from qold.adapters.kafka_reader import CommittedOffsets, KafkaReader
-from qold.ports import LogReader, PartitionOffsets, Rejected, Unavailable
+from qold.domain.offsets import begin_at
+from qold.ports import LogReader, PartitionOffsets, Rejected, Start, Unavailable
 
 CHUNK = 10_000
 # A whole append may wait for its last answer so long; a single message has `ANSWER_S`.
@@ -138,7 +138,7 @@ class KafkaLog:
         topic: str,
         partitions: Collection[int],
         *,
-        start: Literal["earliest", "latest"] = "earliest",
+        start: Start = "earliest",
     ) -> LogReader:
         begin = begin_at(self.offsets(topic), partitions, start)
         return KafkaReader(

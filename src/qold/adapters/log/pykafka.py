@@ -7,13 +7,11 @@ records are there twice, also where `kafka://` would have noticed.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal
 from zlib import crc32
 
 from qold.adapters.kafka_cluster import (
     ANSWER_S,
     MAX_VALUE_BYTES,
-    begin_at,
     topic_config,
     wait_until_known,
 )
@@ -28,7 +26,8 @@ from qold.adapters.pykafka_client import (
 )
 from qold.adapters.pykafka_protocol import protocol, unpack_from
 from qold.adapters.pykafka_reader import PykafkaReader, committed_offsets
-from qold.ports import LogReader, PartitionOffsets, Rejected
+from qold.domain.offsets import begin_at
+from qold.ports import LogReader, PartitionOffsets, Rejected, Start
 
 CHUNK_BYTES = 800_000
 """Of a partition in one request: the broker makes one batch of it, of at most 1 MB by default."""
@@ -91,7 +90,7 @@ class PykafkaLog:
         topic: str,
         partitions: Collection[int],
         *,
-        start: Literal["earliest", "latest"] = "earliest",
+        start: Start = "earliest",
     ) -> LogReader:
         begin = begin_at(self.offsets(topic), partitions, start)
         return PykafkaReader(self._cluster.another(), consumer, topic, begin, ends=self.offsets)

@@ -11,11 +11,11 @@ import time
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from qold.adapters.sqlite_file import SqliteFile
 from qold.clock import Clock
-from qold.ports import LogReader, PartitionOffsets, Record, Rejected
+from qold.domain.offsets import begin_at
+from qold.ports import LogReader, PartitionOffsets, Record, Rejected, Start
 
 RETENTION_MS = 7 * 24 * 3600 * 1000
 PRUNE_EVERY_MS = 60_000
@@ -110,17 +110,12 @@ class SqliteLog:
         topic: str,
         partitions: Collection[int],
         *,
-        start: Literal["earliest", "latest"] = "earliest",
+        start: Start = "earliest",
     ) -> LogReader:
         number, _ = self._topic(topic)
+        positions = begin_at(self.offsets(topic), partitions, start)
         committed = self.committed(consumer, topic)
-        ends = self.offsets(topic)
-        positions = {
-            partition: committed.get(
-                partition, ends[partition].first if start == "earliest" else ends[partition].next
-            )
-            for partition in partitions
-        }
+        positions |= {p: committed[p] for p in positions.keys() & committed.keys()}
         return _SqliteReader(self._file, consumer, (topic, number), positions)
 
     def prune(self) -> int:
