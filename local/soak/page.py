@@ -3,6 +3,7 @@
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 
 from local.bench.table import markdown
 from local.soak.faults import FAULTS
@@ -103,7 +104,7 @@ def _cells(name: str, found: Sequence[Injection]) -> tuple[str, ...]:
         meaning,
         str(len(found)),
         f"{max(ready):.0f} s",
-        f"{lags[len(lags) // 2]:.0f} s",
+        f"{median(lags):.0f} s",
         f"{lags[-1]:.0f} s",
     )
 
