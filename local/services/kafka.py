@@ -15,6 +15,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from local.programs import Program
 from local.services import artifacts
@@ -78,6 +79,11 @@ class Kafka:
         self.inner_port = place.port("kafka")
         self._controller_port = place.port("kafka.controller")
         self._access: Access | None = None
+
+    @classmethod
+    def cluster(cls, place: Place, brokers: int, *, thesis: bool = False) -> list[Self]:
+        """Every broker of a state folder, to be brought up in this order."""
+        return [cls(place, node=node, of=brokers, thesis=thesis) for node in range(1, brokers + 1)]
 
     @classmethod
     def of_state(cls, settings: Settings) -> "Kafka | None":
@@ -272,11 +278,6 @@ class Kafka:
             # Its default of 128 MiB kills a small heap.
             "log.cleaner.dedupe.buffer.size": 4 * 2**20,
         }
-
-
-def cluster(place: Place, brokers: int, *, thesis: bool = False) -> list[Kafka]:
-    """Every broker of a state folder, to be brought up in this order."""
-    return [Kafka(place, node=node, of=brokers, thesis=thesis) for node in range(1, brokers + 1)]
 
 
 def _principal(gateway_id: int) -> str:

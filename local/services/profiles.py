@@ -42,7 +42,7 @@ def stack(profile: str, place: Place, *, brokers: int = 1) -> Stack:
         return Stack(profile)
     # Their clients take a second to load, which commands of the embedded profile do not have.
     from local.services.cassandra import Cassandra
-    from local.services.kafka import cluster
+    from local.services.kafka import Kafka
     from local.services.kairosdb import KairosDb
     from local.services.nginx import Nginx
     from local.services.nimbus import Nimbus
@@ -56,7 +56,7 @@ def stack(profile: str, place: Place, *, brokers: int = 1) -> Stack:
     second: list[Server] = []
     third: list[Server] = []
     if profile in ("kafka", "thesis", "full"):
-        kafkas = cluster(place, brokers, thesis=profile == "thesis")
+        kafkas = Kafka.cluster(place, brokers, thesis=profile == "thesis")
         first += kafkas
         settings["log_url"] = kafkas[0].log_url
     if profile in ("storage", "full"):

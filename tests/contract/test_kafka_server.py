@@ -6,7 +6,7 @@ import pytest
 
 from gateway.output.uplink import uplink_for
 from gateway.settings import GatewaySettings
-from local.services.kafka import ChangedBrokers, Kafka, cluster
+from local.services.kafka import ChangedBrokers, Kafka
 from local.services.place import Place
 from local.uplinks import ForeignLog, equip_gateway
 from qold.clock import SystemClock
@@ -58,7 +58,7 @@ def test_another_shape_needs_another_folder(kafka: Kafka, servers: Servers, chan
 
 def test_several_brokers_share_their_ports_on_addresses_of_their_own(tmp_path) -> None:
     """So one name with three addresses reaches them all."""
-    brokers = cluster(Place(tmp_path), 3)
+    brokers = Kafka.cluster(Place(tmp_path), 3)
     hosts = [broker.host for broker in brokers]
     assert len(set(hosts)) == 3
     assert {broker.inner_port for broker in brokers} == {brokers[0].inner_port}

@@ -11,6 +11,8 @@ from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import MessageLog, PartitionOffsets, Unavailable
 from qold.settings import Settings
+from tests.support.kafka_39 import Kafka39
+from tests.support.servers import Servers
 
 ALL = {"max_records": 10_000, "max_bytes": 2**24, "wait_ms": 0}
 
@@ -96,6 +98,49 @@ def test_a_batch_larger_than_what_is_asked_for_is_read(pykafka: Kafka, opened: A
     large = uuid.uuid4().bytes * (2**17)
     ours.append(topic, [("k", b"first"), ("k", large), ("k", b"last")])
     assert [r.value for r in _from(ours, topic, 0)] == [b"first", large, b"last"]
+
+
+@pytest.fixture(scope="module")
+def plaintext(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker with the doors of the source, and the topics of the pipeline, made by pykafka."""
+    servers = Servers(tmp_path_factory.mktemp("plaintext"))
+    yield servers.use(lambda place: Kafka39(place, thesis=True))
+    servers.close()
+
+
+def test_a_plaintext_broker_is_written_and_read_without_certificates(
+    plaintext: Kafka, opened: Any
+) -> None:
+    assert plaintext.log_url.startswith("pykafka+plaintext://")
+    log = opened(plaintext, "pykafka+plaintext")
+    settings = Settings.load(plaintext.state, {})
+    assert settings.topics().keys() <= log.topics().keys()
+    topic = f"t.{uuid.uuid4().hex}"
+    log.create_topics({topic: 2})
+    values = [b"%d" % number for number in range(5000)]
+    log.append(topic, [(str(number % 7), value) for number, value in enumerate(values)])
+    reader = log.reader("c", topic, [0, 1])
+    found = []
+    while records := reader.poll([0, 1], **ALL):
+        found += records
+    assert sorted(record.value for record in found) == sorted(values)
+    ends = {number: offsets.next for number, offsets in log.offsets(topic).items()}
+    reader.commit(ends)
+    reader.close()
+    assert log.committed("c", topic) == ends
+    assert log.reader("c", topic, [0, 1]).poll([0, 1], **ALL) == []
+
+
+def test_a_door_for_tls_is_not_taken_for_a_plaintext_one(
+    pykafka: Kafka, plaintext: Kafka, opened: Any
+) -> None:
+    """Nor the other way round."""
+    for broker, scheme, words in (
+        (pykafka, "pykafka+plaintext", "closed the connection|a door for TLS"),
+        (plaintext, "pykafka", "SSL|TLS|certificate|pem"),
+    ):
+        with pytest.raises(Unavailable, match=words):
+            opened(broker, scheme).append("t", [("k", b"v")])
 
 
 def _from(log: MessageLog, topic: str, offset: int) -> list[Any]:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.services.kafka import Kafka, cluster
+from local.services.kafka import Kafka
 from qold import wiring
 from qold.clock import SystemClock
 from qold.settings import Settings
+from tests.support.kafka_39 import Kafka39
 from tests.support.log_ledger import PARTITIONS, Reader, Writer, check, check_order
 from tests.support.processes import wait_until
 from tests.support.servers import Servers, skip_without
@@ -33,8 +34,10 @@ def own(tmp_path) -> Iterator[Servers]:
     servers.close()
 
 
-def test_three_brokers_die_one_by_one_and_then_all(own: Servers) -> None:
-    brokers = cluster(own.place, 3)
+@pytest.mark.parametrize("kind", [Kafka, Kafka39])
+def test_three_brokers_die_one_by_one_and_then_all(own: Servers, kind: type[Kafka]) -> None:
+    """By `kafka://` and, on brokers of its time, by `pykafka://`."""
+    brokers = kind.cluster(own.place, 3)
     skip_without(brokers[0])
     own.use_together([brokers])
     settings = Settings.load(own.place.state, {"QOLD_LOG_URL": brokers[-1].log_url})
