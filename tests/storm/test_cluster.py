@@ -11,7 +11,6 @@ from local.bench.full.run import figures_on
 from local.bench.full.topologies import TOPOLOGIES
 from local.bench.workload import Workload
 from local.services import storm
-from local.services.profiles import stack, write_settings
 from local.storm_cluster import StormCluster
 from local.storm_submission import Submission
 from local.supervision import prepare_patiently
@@ -20,7 +19,6 @@ from qold.clock import SystemClock
 from qold.settings import Settings
 from tests.support.commands import command_line, environment
 from tests.support.processes import wait_until
-from tests.support.servers import skip_without
 from tests.support.storm_site import REASONS, StormSite
 
 PATIENCE_S = 600
@@ -39,14 +37,8 @@ pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 class Cluster:
     """Servers, topologies and a site on them."""
 
-    def __init__(self, servers):
+    def __init__(self, servers, full):
         self.place = servers.place
-        self.place.port("storm-ui")  # not the one that people's shells expect
-        found = stack("full", self.place)
-        for server in found.servers:
-            skip_without(server)
-        write_settings(self.place.state, found)
-        servers.use_together(found.waves)
         (self.place.state / "qold.toml").write_text("commit_interval_ms = 200\n", "utf-8")
         self.settings = Settings.load(self.place.state, {})
         prepare_patiently(self.settings)
@@ -58,7 +50,7 @@ class Cluster:
             options = (*OPTIONS.get(name, TRY_SERIALIZE), *QUICK)
             self.submission.submit(name, *(word for one in options for word in ("-o", one)))
         self._servers = servers
-        self._names = [server.name for server in found.servers]
+        self._names = [server.name for server in full.servers]
 
     def wait_for_no_lag(self):
         for name in ("authentication", *topology_names()):
@@ -95,8 +87,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(servers):
-    return Cluster(servers)
+def cluster(servers, full):
+    return Cluster(servers, full)
 
 
 def test_everything_sent_is_where_it_belongs(cluster, tmp_path):

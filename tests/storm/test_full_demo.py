@@ -12,7 +12,6 @@ from local.demo_full import FullWorld
 from local.demo_installation import DemoInstallation
 from local.demo_outcome import Plan
 from local.services.kafka import Kafka
-from local.services.profiles import stack, write_settings
 from local.simulator.refrigerator import Refrigerator
 from local.storm_cluster import StormCluster
 from qold import wiring
@@ -21,7 +20,6 @@ from qold.clock import SystemClock
 from qold.ports import METRICS
 from qold.settings import Settings
 from tests.support.processes import wait_until
-from tests.support.servers import skip_without
 
 START_S = 1_795_392_000
 SCALE = 60
@@ -49,22 +47,6 @@ class Unseen:
 
     def moved(self, progress, heard):
         self.progress.append((progress.at_s, progress.lost))
-
-
-@pytest.fixture(scope="module")
-def place(servers):
-    """Every server of the profile runs, and no topology."""
-    servers.place.port("storm-ui")  # not the one that people's shells expect
-    found = stack("full", servers.place)
-    for server in found.servers:
-        skip_without(server)
-    write_settings(servers.place.state, found)
-    servers.use_together(found.waves)
-    cluster = StormCluster("127.0.0.1", servers.place.port("nimbus"))
-    for topology in cluster.topologies():
-        cluster.kill(topology.name)
-    wait_until(lambda: not cluster.topologies(), "nothing runs", patience_s=PATIENCE_S)
-    return servers.place
 
 
 @pytest.fixture(scope="module")

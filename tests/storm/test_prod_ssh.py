@@ -1,6 +1,5 @@
 """`config.json`'s environment prod-ssh: virtualenvs are installed on a worker over SSH, and used."""
 
-import importlib
 import json
 import os
 import re
@@ -11,32 +10,22 @@ import pytest
 
 from local.programs import ROOT
 from local.services import storm
-from local.services.nimbus import Nimbus
-from local.services.place import Place
-from local.services.supervisor import Supervisor
-from local.services.zookeeper import ZooKeeper
 from local.storm_submission import Submission
+from local.topologies import load_topology, topology_names
 from qold.settings import Settings
 from tests.support.processes import processes, wait_until
-from tests.support.servers import Servers, needs_storm
+from tests.support.servers import needs_storm
 from tests.support.ssh_worker import SshWorker, skip_without_ssh
 from tests.support.storm_site import StormSite
 
 PATIENCE_S = 600
-NAME, CLASS = "authentication", "Authentication"
+# Seven workers start at once; the second compiler would cost more than it brings.
+QUICK = ("-o", "topology.worker.childopts=-XX:TieredStopAtLevel=1")
 
 pytestmark = [
     pytest.mark.timeout(3 * PATIENCE_S),
     needs_storm,
 ]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A state folder of its own: Storm, and the embedded stores."""
-    state = tmp_path_factory.mktemp("prod-ssh")
-    (state / "qold.toml").write_text("commit_interval_ms = 200\n", "utf-8")
-    return Place(state)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +56,7 @@ def sparse(place, worker, tmp_path_factory):
 
     def run(*words):
         done = subprocess.run(
-            [str(storm.COMMANDS / "sparse"), *words, "-n", NAME, "-e", "prod-ssh"],
+            [str(storm.COMMANDS / "sparse"), *words, "-e", "prod-ssh"],
             cwd=project,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -93,10 +82,11 @@ def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_update_virtualenv_installs_what_the_topologys_list_names(sparse, worker):
-    said = sparse("update_virtualenv")
+@pytest.mark.parametrize("name", topology_names())
+def test_update_virtualenv_installs_what_the_topologys_list_names(name, sparse, worker):
+    said = sparse("update_virtualenv", "-n", name)
     assert "[worker-1.qold.internal]" in said
-    python = worker.virtualenvs / NAME / "bin" / "python"
+    python = worker.virtualenvs / name / "bin" / "python"
     told = subprocess.run(
         [python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
         capture_output=True,
@@ -104,45 +94,58 @@ def test_update_virtualenv_installs_what_the_topologys_list_names(sparse, worker
         check=True,
     ).stdout
     installed = {normal(found["name"]): found["version"] for found in json.loads(told)}
-    wanted = listed(ROOT / "virtualenvs" / f"{NAME}.txt")
+    wanted = listed(ROOT / "virtualenvs" / f"{name}.txt")
     assert {"streamparse", "cassandra-driver", "confluent-kafka"} <= wanted.keys()
     assert wanted.items() <= installed.items()
 
 
-@pytest.fixture(scope="module")
-def cluster(place):
-    """Storm's daemons; everything else of the stack is left out."""
-    servers = Servers(place.state)
-    servers.use_together([[ZooKeeper(servers.place)], [Nimbus(place)], [Supervisor(place)]])
-    yield servers
-    servers.close()
-
-
-def test_each_component_runs_from_the_topologys_own_virtualenv(sparse, worker, cluster, place):
+def test_every_component_runs_from_its_topologys_virtualenv_on_the_full_stores(
+    sparse, worker, place, servers
+):
+    """What others left in these stores is nobody's here."""
     site = StormSite(Settings.load(place.state, {}), seed=8)
     site.send(reports=60)
     submission = Submission(place)
     submission.prepare()
-    said = sparse("submit", "--local_jar_path", submission.jar)
-    assert "ssh tunnel to Nimbus nimbus.qold.internal" in said
-    topology = getattr(importlib.import_module(f"topologies.{NAME}"), CLASS)
-    specs = [*topology.thrift_spouts.values(), *topology.thrift_bolts.values()]
-    components = {
-        (getattr(spec, "spout_object", None) or spec.bolt_object).shell.script for spec in specs
+    for name in topology_names():
+        said = sparse("submit", "-n", name, "--local_jar_path", submission.jar, *QUICK)
+        assert "ssh tunnel to Nimbus nimbus.qold.internal" in said
+    wanted = {
+        (str(worker.virtualenvs / name / "bin" / "streamparse_run"), script)
+        for name in topology_names()
+        for script in scripts(load_topology(name))
     }
-    run = str(worker.virtualenvs / NAME / "bin" / "streamparse_run")
 
     def is_running():
-        cluster.restart_dead()
-        running = {words[-1].split()[-1] for words in command_lines() if run in words}
-        return running == components
+        servers.restart_dead()
+        return wanted <= {
+            (word, words[-1].split()[-1])
+            for words in command_lines()
+            for word in words
+            if word.endswith("/streamparse_run")
+        }
 
     wait_until(is_running, "every component runs", patience_s=PATIENCE_S, look_s=0.5)
-    wait_until(
-        lambda: site.has_read_all(NAME), "everything is read", patience_s=PATIENCE_S, look_s=0.5
-    )
-    assert site.found_refused() == site.refused
+    for name in ("authentication", *topology_names()):
+        wait_until(
+            lambda name=name: site.has_read_all(name),
+            f"{name} has read everything",
+            patience_s=PATIENCE_S,
+            look_s=0.5,
+        )
+    verdict = site.verdict()
+    assert verdict.stored.keys() == {"raw", "temperature", "battery"}
+    assert (verdict.missing, verdict.duplicates) == (0, 0), verdict.examples
+    assert site.refused <= site.found_refused()
     assert any(worker.logs.iterdir())
+
+
+def scripts(topology):
+    """What each component of a topology runs."""
+    specs = [*topology.thrift_spouts.values(), *topology.thrift_bolts.values()]
+    return {
+        (getattr(spec, "spout_object", None) or spec.bolt_object).shell.script for spec in specs
+    }
 
 
 def command_lines():
