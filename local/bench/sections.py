@@ -88,9 +88,9 @@ SECTIONS = {
 - `furthest behind` is the largest lag that a look every 10 s found, in seconds of that rate. A lag that grows, readings
   that are refused, rows that are missing in Cassandra, or points in KairosDB, take the place of figures.
 - Wanted are 5 000/s for ten minutes, which is more than two cores carry: at 1 500/s they are full. At 5 000/s the lag of
-  the one furthest behind grew by 4 200 a second: raw's writes to Cassandra timed out after 2 s and were made again, and
-  datapoints held back because KairosDB was a minute behind its queue. The next steps are a longer time for writes, and
-  Cassandra and KairosDB on machines of their own.
+  the one furthest behind grew by 4 200 a second: raw's writes to Cassandra timed out and were made again, and
+  datapoints held back because KairosDB was a minute behind its queue. The next step is Cassandra and KairosDB on
+  machines of their own.
 """,
     ),
     "scale-out": Section(

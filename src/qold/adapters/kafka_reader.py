@@ -223,7 +223,8 @@ class CommittedOffsets:
 
     def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """By partition, where one is committed; begin anew with another one after `Unavailable`."""
-        self._client.poll(0)  # lets go of what error_cb was to hear since the last time
+        with answered(self._trouble, topic):
+            self._client.poll(0)  # lets go of what error_cb was to hear since the last time
         self._trouble.take()
         return committed_offsets(self._client, self._trouble, topic, partitions)
 
