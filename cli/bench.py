@@ -104,10 +104,10 @@ def command(
         sections: dict[str, list[Figures]] = {}
         for row in found:
             sections.setdefault(row.section or profile, []).append(row)
-        command = typed_command()
+        told = typed_command()
         write(
             markdown,
-            {name: Measurement(command, machine, runs, rows) for name, rows in sections.items()},
+            {name: Measurement(told, machine, runs, rows) for name, rows in sections.items()},
         )
     return NOT_MET if any(row.met is False for row in found) else 0
 

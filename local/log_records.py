@@ -1,7 +1,7 @@
 """What lies on a topic: everything, or the end of it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from qold.ports import LogReader, MessageLog, Record
 
@@ -12,8 +12,7 @@ def records_of(log: MessageLog, topic: str, *, consumer: str) -> Iterator[Record
     """Every record, in order within its partition; nothing is committed for `consumer`."""
     partitions = range(log.partition_count(topic))
     reader = log.reader(consumer, topic, partitions)
-    while records := reader.poll(partitions, **AT_ONCE):
-        yield from records
+    yield from _to_the_end(reader, partitions)
     reader.close()
 
 
@@ -27,11 +26,14 @@ def last_records(
         ends = log.offsets(topic)
         start = {p: max(ends[p].first, ends[p].next - reach) for p in partitions}
         reader = log.reader(consumer, topic, partitions, start=start)
-        found = []
-        while records := reader.poll(partitions, **AT_ONCE):
-            found += records
+        found = list(_to_the_end(reader, partitions))
         kept = Counter(record.partition for record in found)
         if all(kept[p] >= count or start[p] == ends[p].first for p in partitions):
             return found, reader
         reader.close()
         reach *= 4  # a compacted topic has gaps
+
+
+def _to_the_end(reader: LogReader, partitions: Collection[int]) -> Iterator[Record]:
+    while records := reader.poll(partitions, **AT_ONCE):
+        yield from records

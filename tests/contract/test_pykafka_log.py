@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.log_records import records_of
 from local.services.kafka import Kafka
 from qold import wiring
 from qold.clock import SystemClock
@@ -119,11 +120,9 @@ def test_a_plaintext_broker_is_written_and_read_without_certificates(
     log.create_topics({topic: 2})
     values = [b"%d" % number for number in range(5000)]
     log.append(topic, [(str(number % 7), value) for number, value in enumerate(values)])
-    reader = log.reader("c", topic, [0, 1])
-    found = []
-    while records := reader.poll([0, 1], **ALL):
-        found += records
+    found = records_of(log, topic, consumer="all")
     assert sorted(record.value for record in found) == sorted(values)
+    reader = log.reader("c", topic, [0, 1])
     ends = {number: offsets.next for number, offsets in log.offsets(topic).items()}
     reader.commit(ends)
     reader.close()
