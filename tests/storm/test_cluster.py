@@ -19,7 +19,7 @@ from qold.clock import SystemClock
 from qold.settings import Settings
 from tests.support.commands import command_line, environment
 from tests.support.processes import wait_until
-from tests.support.storm_site import REASONS, StormSite
+from tests.support.storm_site import QUICK, REASONS, StormSite
 
 PATIENCE_S = 600
 OPTIONS = {
@@ -28,8 +28,6 @@ OPTIONS = {
     "thresholds": ("topology.workers=2",),
 }
 TRY_SERIALIZE = ("topology.testing.always.try.serialize=true",)
-# Nine workers start at once; the second compiler would cost more than it brings.
-QUICK = ("topology.worker.childopts=-XX:TieredStopAtLevel=1",)
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
@@ -47,19 +45,13 @@ class Cluster:
         self.submission = Submission(self.place)
         self.submission.prepare()
         for name in topology_names():
-            options = (*OPTIONS.get(name, TRY_SERIALIZE), *QUICK)
+            options = (*OPTIONS.get(name, TRY_SERIALIZE), QUICK)
             self.submission.submit(name, *(word for one in options for word in ("-o", one)))
         self._servers = servers
         self._names = [server.name for server in full.servers]
 
     def wait_for_no_lag(self):
-        for name in ("authentication", *topology_names()):
-
-            def is_done(name=name):
-                self._servers.restart_dead()
-                return self.site.has_read_all(name)
-
-            wait_until(is_done, f"{name} has read everything", patience_s=PATIENCE_S, look_s=0.5)
+        self.site.wait_for_no_lag(self._servers.restart_dead, patience_s=PATIENCE_S)
 
     def installation(self):
         """What benches measure on."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from local.administration import open_provisioning
@@ -12,17 +13,20 @@ from local.simulator.device import Reading
 from local.simulator.ledger import Ledger
 from local.simulator.oracle import Oracle
 from local.simulator.refrigerator import Measurement
-from local.topologies import consumed_topics, lag_of, load_topology
+from local.topologies import consumed_topics, lag_of, load_topology, topology_names
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Unavailable
 from qold.settings import Settings, dead_letter_topic
 from tests.support.pipeline import make_batch, make_report
+from tests.support.processes import wait_until
 
 GATEWAYS, DEVICES = 3, 12
 LIMITS = {"minTemperature": "-5", "maxTemperature": "8"}
 BACK_S = 20 * 60  # measured so long ago at most: late enough to be many, early enough to alert
 TRIES = 10
+# Many workers start at once; the second compiler would cost more than it brings.
+QUICK = "topology.worker.childopts=-XX:TieredStopAtLevel=1"
 UNKNOWN_ID = 1_000_000
 REASONS = {"bad-gateway-token", "bad-device-token", "inactive", "unknown-device", "bad-time"}
 
@@ -98,6 +102,17 @@ class StormSite:
             self.refused.add((reason or "bad-time", device_id, at_s))
         temp = None if centi is None else centi / 100
         return {"temp": temp, "time": at_s, "batt": battery, "seq": self._sequence}
+
+    def wait_for_no_lag(self, restart_dead: Callable[[], None], *, patience_s: float) -> None:
+        """Until every topology has read everything, authentication first, which feeds the others."""
+        for name in ("authentication", *topology_names()):
+
+            def is_done(name: str = name) -> bool:
+                restart_dead()
+                return self.has_read_all(name)
+
+            what = f"{name} has read everything"
+            wait_until(is_done, what, patience_s=patience_s, look_s=0.5)
 
     def has_read_all(self, topology: str) -> bool:
         """Whether a topology has committed every record; False while the log does not answer."""
