@@ -13,6 +13,8 @@ from gateway.outbox_file import NewerOutbox
 from gateway.output import Output
 from gateway.output.uplink import uplink_for
 from gateway.settings import GatewaySettings, SettingsError, is_readable_by_others
+from qold.plain_logs import keep_logs_plain
+from qold.plain_text import visible
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, metavar="gateway.toml")
     parser.add_argument("--port", metavar="URL", help="device, socket://host:port or loop://")
     chosen = parser.parse_args(arguments)
+    keep_logs_plain()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
     if chosen.component == "input":
         return run_input(chosen.config, port=chosen.port)
@@ -73,7 +76,7 @@ def _run(config: Path, start: Callable[[GatewaySettings], Input | Output]) -> in
         finally:
             component.close()
     except SettingsError as exc:
-        sys.stderr.write(f"{exc}\n")
+        sys.stderr.write(visible(f"{exc}\n", keep="\n"))
         return EXIT_USAGE
     except NewerOutbox as exc:
         sys.stderr.write(f"{exc}\n")

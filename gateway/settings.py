@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qold.settings_file import read_settings_text
+
 MAX_GATEWAY_ID = 2**31 - 1
 _TOKEN = re.compile(r"[0-9a-f]{40}")
 # A letter first: the outbox column is STRING as in the source (T7.2), which SQLite would turn
@@ -58,7 +60,7 @@ class GatewaySettings:
         """The settings of a TOML file; raises SettingsError. Relative paths start at its folder."""
         file = Path(path).absolute()
         try:
-            tables = tomllib.loads(file.read_text("utf-8"))
+            tables = tomllib.loads(read_settings_text(file))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise SettingsError([f"{file}: {exc}"]) from exc
         source = _Source(tables)

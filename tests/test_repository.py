@@ -14,17 +14,23 @@ MAX_LINES = 300
 STDLIB = set(sys.stdlib_module_names)
 OURS = {"qold", "bolts", "spouts", "topologies", "gateway", "admin_api", "cli", "local"}
 
+TEXT = {"qold.plain_text", "qold.plain_logs", "qold.settings_file"}
+
 # Who may import whom: third-party packages and rooms of ours, besides the standard library.
 ROOMS = {
+    "src/qold/plain_text.py": (set(), set()),
     "src/qold/wire": ({"crcmod", "cobs"}, {"qold.wire"}),
-    "src/qold/domain": (set(), {"qold.domain"}),
+    "src/qold/domain": (set(), {"qold.domain", "qold.plain_text"}),
     "src/qold/records.py": ({"msgspec"}, {"qold.domain"}),
     "src/qold/rows.py": ({"msgspec"}, {"qold.domain"}),
     "src/qold/ports": (set(), {"qold.domain", "qold.ports"}),
     "src/bolts": ({"streamparse", "msgspec"}, {"qold", "bolts"}),
     "src/spouts": ({"streamparse", "msgspec"}, {"qold", "spouts"}),
     "topologies": ({"streamparse"}, {"bolts", "spouts", "qold.topology_config"}),
-    "gateway": ({"serial", "peewee", "confluent_kafka"}, {"gateway", "qold.wire"}),
+    "gateway": (
+        {"serial", "peewee", "confluent_kafka"},
+        {"gateway", "qold.wire", *TEXT},
+    ),
 }
 WIRING = ("wiring.py", "wiring_log.py", "wiring_stores.py")
 ADAPTER_MAY = {

@@ -20,6 +20,8 @@ from streamparse import Bolt, Spout
 
 from qold.clock import Clock, SystemClock, scaled_clock
 from qold.dead_letters import DeadLetters
+from qold.plain_logs import keep_logs_plain
+from qold.plain_text import visible
 from qold.ports import Rejected, Unavailable
 from qold.settings import Settings
 from qold.storm_values import check_values
@@ -59,6 +61,7 @@ def _is_storm_child() -> bool:
 
 if _is_storm_child():
     claim_stdout()
+keep_logs_plain()
 
 
 class _Component:
@@ -100,7 +103,12 @@ class _Component:
         collect_garbage_rarely()
 
     def send_message(self, message: dict[str, Any]) -> None:
-        """Send to Storm; raises TypeError or ValueError for an emit that Storm would not carry."""
+        """Send to Storm; raises TypeError or ValueError for an emit that Storm would not carry.
+
+        Control characters in what Storm logs are escaped.
+        """
+        if message.get("command") in ("log", "error"):
+            message = {**message, "msg": visible(str(message["msg"]), keep="\n\t")}
         if message.get("command") == "emit":
             check_values(message["tuple"])
         super().send_message(message)  # type: ignore[misc]  # likewise

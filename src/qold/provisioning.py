@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from qold.clock import Clock
 from qold.domain.credentials import Keys, stored_form
 from qold.domain.limits import read_limits
+from qold.plain_text import is_plain, visible
 from qold.ports import Device, Gateway, MessageLog, Registry, Rejected, Resource
 from qold.records import VERSION, ConfigChange, encode
 
@@ -56,8 +57,10 @@ class Provisioning:
     ) -> list[NewDevice]:
         """Register `count` devices; an inactive one is refused until it is activated.
 
-        Raises `Rejected("bad-limits")` for limits that could not be read.
+        Raises `Rejected("bad-limits")` for limits that could not be read, `Rejected("bad-text")` for
+        control characters.
         """
+        _check_text(config or {})
         _check_limits(config or {})
         created = [
             NewDevice(identity, 1 + self._random_below(MAX_DEVICE_TOKEN), active)
@@ -70,7 +73,8 @@ class Provisioning:
         return created
 
     def create_gateway(self, *, config: Mapping[str, str] | None = None) -> NewGateway:
-        """Register one gateway, active."""
+        """Register one gateway, active; raises `Rejected("bad-text")` for control characters."""
+        _check_text(config or {})
         (identity,) = self._registry.allocate("gateway", 1)
         token = f"{self._random_below(1 << 8 * GATEWAY_TOKEN_BYTES):040x}"
         stored = stored_form(self._keys, "gateway", identity, token)
@@ -83,13 +87,15 @@ class Provisioning:
     ) -> Device | None:
         """Set the state or merge config entries, a blank one goes; None for an unknown device.
 
-        Raises `Rejected("bad-limits")` for limits that could not be read.
+        Raises `Rejected("bad-limits")` for limits that could not be read, `Rejected("bad-text")` for
+        control characters.
         """
         device = self._registry.devices([device_id]).get(device_id)
         if device is None:
             return None
         merged = device.config
         if config is not None:
+            _check_text(config)
             merged = {name: value for name, value in {**merged, **config}.items() if value}
             _check_limits(merged)
         changed = replace(device, active=device.active if active is None else active, config=merged)
@@ -104,7 +110,11 @@ class Provisioning:
         active: bool | None = None,
         config: Mapping[str, str] | None = None,
     ) -> Gateway | None:
-        """Set the state or merge config entries; None when there is no such gateway."""
+        """Set the state or merge config entries; None when there is no such gateway.
+
+        Raises `Rejected("bad-text")` for control characters.
+        """
+        _check_text(config or {})
         gateway = self._registry.gateways([gateway_id]).get(gateway_id)
         if gateway is None:
             return None
@@ -141,6 +151,12 @@ class Provisioning:
                 for identity in identities
             ],
         )
+
+
+def _check_text(config: Mapping[str, str]) -> None:
+    for name, value in config.items():
+        if not is_plain(name) or not is_plain(value):
+            raise Rejected("bad-text", f"{visible(name)}: {value!r} holds control characters")
 
 
 def _check_limits(config: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from qold.domain.contacts import is_phone
+from qold.settings_file import read_settings_text
 
 STORM_PREFIX = "qold."
 ENVIRON_PREFIX = "QOLD_"
@@ -119,8 +120,8 @@ class Settings:
         for file in (state / PROFILE_FILE_NAME, state / FILE_NAME):
             if file.exists():
                 try:
-                    values.update(tomllib.loads(file.read_text("utf-8")))
-                except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+                    values.update(tomllib.loads(read_settings_text(file)))
+                except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
                     problems.append(f"{file}: {exc}")
         for variable, value in (os.environ if environ is None else environ).items():
             name = variable.removeprefix(ENVIRON_PREFIX).lower()

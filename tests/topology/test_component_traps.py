@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from qold.plain_text import is_plain
 from qold.settings import Settings
 from tests.support.storm_pipes import SRC, StormChild
 
@@ -53,6 +54,12 @@ class Slow(QoldBolt):
     def handle(self, tup):
         while not pathlib.Path(tup.values.value).exists():
             time.sleep(0.01)
+
+
+class Talkative(QoldBolt):
+    def handle(self, tup):
+        self.logger.warning("name=%s", tup.values.value)
+        raise ValueError(tup.values.value)
 """
 BAD_VALUES = {
     "nan": "float('nan')",
@@ -127,6 +134,17 @@ def test_what_storm_cannot_carry_ends_the_bolt_and_is_not_acknowledged(start, ex
     assert {"command": "fail", "id": "t"} in sent
     assert any(message["command"] == "error" for message in sent), "Storm's log says why"
     json.dumps(sent, allow_nan=False)
+
+
+def test_what_a_bolt_logs_holds_no_control_characters(start):
+    """A value of several lines is one line of Storm's log, as is the error that ends the bolt."""
+    child = start("Talkative")
+    child.send(tuple_of("x\nERROR \x1b]0;owned\x07\u202e"))
+    sent, _ = child.rest()
+    shown = r"x\nERROR \x1b]0;owned\x07\u202e"
+    logged = [message["msg"] for message in sent if message["command"] in ("log", "error")]
+    assert any(text.endswith(f"name={shown}") for text in logged)
+    assert all(is_plain(text.replace("\n", "").replace("\t", "")) for text in logged)
 
 
 def test_a_bolt_in_a_slow_call_keeps_its_heartbeat(start, tmp_path):

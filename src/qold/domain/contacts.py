@@ -3,6 +3,7 @@
 import re
 
 from qold.domain.model import Contact
+from qold.plain_text import is_plain
 
 MAX_NAME = 100
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -17,7 +18,7 @@ def is_phone(text: str) -> bool:
 def problems(contact: Contact) -> list[str]:
     """Why a contact cannot be kept; a blank phone, name or owner is not a problem."""
     found = [
-        f"{field}: {value!r} is longer than {MAX_NAME} characters or not printable"
+        f"{field}: {value!r} is longer than {MAX_NAME} characters or holds control characters"
         for field, value in (("name", contact.name), ("owner", contact.owner))
         if not is_name(value)
     ]
@@ -30,7 +31,7 @@ def problems(contact: Contact) -> list[str]:
 
 def is_name(text: str) -> bool:
     """Whether it may stand in a text; blank may."""
-    return len(text) <= MAX_NAME and text.isprintable()
+    return len(text) <= MAX_NAME and is_plain(text)
 
 
 def is_locale(text: str) -> bool:

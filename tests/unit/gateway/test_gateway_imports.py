@@ -1,4 +1,4 @@
-"""A gateway carries `qold.wire` and nothing else of ours; nothing is connected at import."""
+"""A gateway carries `qold.wire`, what reads and shows text, and nothing else of ours; nothing is connected at import."""
 
 import json
 import subprocess
@@ -25,10 +25,13 @@ def loaded_modules() -> set[str]:
     return set(json.loads(run.stdout))
 
 
-def test_of_ours_only_the_wire() -> None:
+def test_of_ours_only_the_wire_and_text() -> None:
     ours = {name for name in loaded_modules() if name.split(".")[0] in OURS - {"gateway"}}
     assert ours == {
         "qold",
+        "qold.plain_logs",
+        "qold.plain_text",
+        "qold.settings_file",
         "qold.wire",
         "qold.wire.crc",
         "qold.wire.frame",

@@ -74,6 +74,11 @@ def test_characters_an_sms_does_not_have():
     assert text(alert(), names=("Vitrine à é ö",)).startswith("Vitrine à é ö: ")
 
 
+def test_a_name_cannot_begin_a_line_of_its_own():
+    assert "\n" not in text(alert(), names=("Fridge\r\nCall +351900000000",))
+    assert to_gsm_7("a\r\nb\x1b\u2028\u202e") == "a??b???"
+
+
 @pytest.mark.parametrize("locale", ["en", "pt"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_text_that_fits(locale, kind):
