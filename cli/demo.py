@@ -20,9 +20,10 @@ from local.demo_embedded import EmbeddedWorld
 from local.demo_outcome import Outcome, Plan
 from local.simulator.alerts_file import write_alerts
 from local.simulator.bounds import Bounds
+from local.simulator.csv_file import RecordingError, check_output
 from local.simulator.faults import FAULTS
 from local.simulator.limits_file import read_limits_file
-from local.simulator.recording import RecordedUnit, RecordingError, read_recording
+from local.simulator.recording import RecordedUnit, read_recording
 from local.simulator.refrigerator import Refrigerator, Source
 from qold.settings import Settings
 
@@ -158,9 +159,9 @@ def command(
     sources: list[Source]
     if limits is not None and recording is None:
         raise Failure("--limits is for --input", fix="add --input FILE.csv", exit_code=USAGE)
-    if alerts_file is not None and not alerts_file.absolute().parent.is_dir():
-        raise Failure(f"--alerts-out {alerts_file}: no such folder", exit_code=USAGE)
     try:
+        if alerts_file is not None:
+            check_output(alerts_file)
         if recording is None:
             sources = [
                 Refrigerator(number, seed=seed, start_s=START_S, hours=hours)
@@ -194,7 +195,10 @@ def command(
 
 def _end(outcome: Outcome, keep: Path | None, alerts_file: Path | None, *, as_json: bool) -> int:
     if alerts_file is not None:
-        write_alerts(alerts_file, outcome.told)
+        try:
+            write_alerts(alerts_file, outcome.told)
+        except RecordingError as exc:
+            raise Failure(str(exc)) from exc
     _tell(outcome, keep)
     if as_json:
         click.echo(json.dumps(outcome.as_dict()))

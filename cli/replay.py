@@ -16,8 +16,8 @@ from cli.parse import instant_ms
 from local.replay import INTO, all_devices, replay_into
 from local.shadow import Comparison, compare
 from local.simulator.bounds import Bounds
+from local.simulator.csv_file import RecordingError
 from local.simulator.limits_file import read_limits_file
-from local.simulator.recording import RecordingError
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Alert

@@ -1,10 +1,10 @@
 """What was found and told of each unit, as rows of a CSV file."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from local.simulator.csv_file import write_rows
 from qold.ports import AlertLog
 
 EVERYTHING = 2**31
@@ -65,8 +65,5 @@ def told_alerts(alert_log: AlertLog, units: Mapping[int, str]) -> list[ToldAlert
 
 
 def write_alerts(path: Path, rows: list[ToldAlert]) -> None:
-    """One line each under the names of the fields; None is blank."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(ToldAlert._fields)
-        writer.writerows(rows)
+    """One line each under the names of the fields; None is blank; raises `RecordingError`."""
+    write_rows(path, ToldAlert._fields, rows)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.simulator.bounds import Bounds
-from local.simulator.recording import RecordingError, read_rows
+from local.simulator.csv_file import MAX_UNITS, RecordingError, read_rows, unit_of
 
 REQUIRED = ("unit", "min", "max")
 OPTIONAL = ("delay_s", "hysteresis")
@@ -23,6 +23,8 @@ def read_limits_file(path: Path) -> dict[str, Bounds]:
         unit, bounds = _parse(row)
         if unit in found:
             raise ValueError(f"{unit} has limits already")
+        if len(found) == MAX_UNITS:
+            raise ValueError(f"more than {MAX_UNITS} units")
         found[unit] = bounds
 
     read_rows(path, _check_columns, take)
@@ -41,9 +43,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 def _parse(row: dict[str, str | None]) -> tuple[str, Bounds]:
     if None in row or None in row.values():
         raise ValueError("not as many fields as columns")
-    unit = str(row["unit"]).strip()
-    if not unit:
-        raise ValueError("unit is empty")
+    unit = unit_of(row)
     lowest = _number(row, "min", -WIDEST, WIDEST)
     highest = _number(row, "max", -WIDEST, WIDEST)
     if lowest is not None and highest is not None and lowest > highest:

@@ -4,22 +4,18 @@ Columns `unit,time_unix,temp_c[,battery|battery_v][,door|door_s]`: battery in %,
 cell (2.4 V = 0 %, 3.0 V = 100 %); door 0/1, or seconds open; blank means unknown or closed.
 """
 
-import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local.simulator.bounds import Bounds
+from local.simulator.csv_file import MAX_UNITS, RecordingError, read_rows, unit_of
 from local.simulator.refrigerator import Measurement, Sending
 from qold.wire.frame import FLAG_DOOR, MAX_TEMPERATURE_CENTI
 
 EMPTY_V, FULL_V = 2.4, 3.0
 REQUIRED = ("unit", "time_unix", "temp_c")
 EARLIEST_S, LATEST_S = 1_451_606_400, 4_102_444_800  # 2016 and 2100
-
-
-class RecordingError(ValueError):
-    """The file cannot be used; one line per bad row: file, line, reason."""
 
 
 class RecordedUnit:
@@ -47,34 +43,14 @@ def read_recording(path: Path) -> list[RecordedUnit]:
 
     def take(row: dict[str, str | None]) -> None:
         unit, measurement = _parse(row)
+        if unit not in units and len(units) == MAX_UNITS:
+            raise ValueError(f"more than {MAX_UNITS} units")
         units.setdefault(unit, RecordedUnit(unit)).add(measurement)
 
     read_rows(path, _check_columns, take)
     if not units:
         raise RecordingError(f"{path}: no rows")
     return list(units.values())
-
-
-def read_rows(
-    path: Path,
-    check_columns: Callable[[Path, Sequence[str]], None],
-    take: Callable[[dict[str, str | None]], None],
-) -> None:
-    """Hand over every row of a CSV file; what `take` raises as ValueError names the bad row."""
-    problems: list[str] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            check_columns(path, rows.fieldnames or [])
-            for row in rows:
-                try:
-                    take(row)
-                except ValueError as exc:
-                    problems.append(f"{path}:{rows.line_num}: {exc}")
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise RecordingError(f"{path}: {exc}") from exc
-    if problems:
-        raise RecordingError("\n".join(problems[:20] + ["…"] * (len(problems) > 20)))
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -89,9 +65,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 def _parse(row: dict[str, str | None]) -> tuple[str, Measurement]:
     if None in row or None in row.values():
         raise ValueError("not as many fields as columns")
-    unit = str(row["unit"]).strip()
-    if not unit:
-        raise ValueError("unit is empty")
+    unit = unit_of(row)
     at_s = _number(row, "time_unix")
     if at_s is None or at_s != int(at_s) or not EARLIEST_S <= at_s < LATEST_S:
         raise ValueError(f"time_unix {row['time_unix']!r} is not in whole seconds since 1970")

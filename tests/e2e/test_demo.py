@@ -291,7 +291,7 @@ def test_bad_rows_are_all_named_and_nothing_is_done(tmp_path: Path) -> None:
 
 
 BAD_FILES = {
-    "empty": (b"", "no column unit, time_unix, temp_c"),
+    "empty": (b"", "is empty"),
     "only a header": (b"unit,time_unix,temp_c\n", "no rows"),
     "a column missing": (b"unit,temp_c\na,4\n", ":1: no column time_unix"),
     "both batteries": (
@@ -306,9 +306,12 @@ BAD_FILES = {
         f"unit,time_unix,temp_c,door_s\na,{AT_S},4,-1\n".encode(),
         ":2: door_s '-1' is negative",
     ),
-    "not UTF-8": (b"unit,time_unix,temp_c\n\xff,1,1\n", "utf-8"),
-    "binary": (b"\x00\x01\x02\x03", "no column"),
-    "a field of 200 kB": (b"unit,time_unix,temp_c\n" + b"a" * 200_000 + b",1,1\n", "field"),
+    "not UTF-8": (b"unit,time_unix,temp_c\n\xff,1,1\n", ":2: is not UTF-8"),
+    "binary": (b"\x00\x01\x02\x03", ":1: holds a NUL byte"),
+    "a field of 200 kB": (
+        b"unit,time_unix,temp_c\n" + b"a" * 200_000 + b",1,1\n",
+        ":2: a row is longer than 65536 characters",
+    ),
 }
 
 
