@@ -1,22 +1,22 @@
 """`./qold alert`."""
 
-import csv
 import getpass
-import json
-import sys
 from datetime import datetime, tzinfo
 from typing import Any
 
 import click
 
 from cli.console import stderr
-from cli.errors import Failure
+from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from cli.parse import instant_ms
 from local.administration import find_device
 from local.alert_story import summary, whole_story
+from local.console import print_csv, print_json, print_line
 from qold import wiring
 from qold.clock import SystemClock
+from qold.domain.contacts import MAX_NAME, is_name
+from qold.plain_text import visible
 from qold.settings import Settings
 
 SHAPES = ("table", "json", "csv")
@@ -65,16 +65,14 @@ def list_alerts(
     rows = [summary(story) for story in stories]
     if shape == "json":
         for row in rows:
-            click.echo(json.dumps(row))
+            print_json(row)
     elif shape == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([row[name] for name in COLUMNS] for row in rows)
+        print_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     elif not rows:
         stderr.print("no alerts", highlight=False)
     else:
         for row in rows:
-            click.echo(_line(row, settings.zone))
+            print_line(_line(row, settings.zone))
     if len(rows) == limit:
         stderr.print(f"These are the newest {limit}; --limit shows more.", highlight=False)
 
@@ -85,13 +83,19 @@ def list_alerts(
 @state_option
 def ack(alert_id: str, by: str, settings: Settings) -> None:
     """Say that somebody has seen an alert; it is not open any more."""
+    name = by or _user()
+    if not is_name(name):
+        raise Failure(
+            f"--by: {name!r} is longer than {MAX_NAME} characters or holds control characters",
+            exit_code=USAGE,
+        )
     clock = SystemClock()
     alert_log = wiring.alert_log(settings, clock)
-    if not alert_log.acknowledge(alert_id, by=by or _user(), now_ms=clock.wall_ms()):
+    if not alert_log.acknowledge(alert_id, by=name, now_ms=clock.wall_ms()):
         raise _unknown(alert_id)
     story = alert_log.alert(alert_id)
     if story is not None:
-        stderr.print(f"acknowledged by {story.acknowledged_by}", markup=False, highlight=False)
+        stderr.print(f"acknowledged by {visible(story.acknowledged_by or '')}")
 
 
 @command.command()
@@ -104,34 +108,34 @@ def show(alert_id: str, settings: Settings, as_json: bool) -> None:
     if story is None:
         raise _unknown(alert_id)
     if as_json:
-        click.echo(json.dumps(story))
+        print_json(story)
         return
     zone = settings.zone
-    click.echo(f"{story['kind']} of {story['subject']}, {_state(story, zone)}")
+    print_line(f"{story['kind']} of {story['subject']}, {_state(story, zone)}")
     value = "" if story["value"] is None else f", {story['value']:g}{_beyond(story)}"
-    click.echo(
+    print_line(
         f"  decided   at {_moment(story['fired_at_ms'], zone)}"
         f" ({'live' if story['is_live'] else 'over already'}), since"
         f" {_moment(story['started_at_ms'], zone)}{value} {story['detail']}".rstrip()
     )
     if excursion := story["excursion"]:
         end = excursion["ended_at_ms"]
-        click.echo(
+        print_line(
             f"  excursion {_moment(excursion['started_at_ms'], zone)} to"
             f" {_moment(end, zone) if end else 'now'}, extreme {excursion['extreme']:g},"
             f" observed {excursion['observed_ms'] // 60_000} min"
         )
     for delivery in story["deliveries"]:
-        click.echo(
+        print_line(
             f"  told      {delivery['channel']} {delivery['address']}: {delivery['status']}"
             f" {_moment(delivery['changed_at_ms'], zone)}, attempts {delivery['attempts']}"
             f" {delivery['detail']}".rstrip()
         )
     if not story["deliveries"]:
-        click.echo("  told      nobody yet")
+        print_line("  told      nobody yet")
     for reading in story["readings"]:
         temp, batt = reading["temp"], reading["batt"]
-        click.echo(
+        print_line(
             f"  reading   {_moment(reading['time'] * 1000, zone)}"
             f"  {'sensor fault' if temp is None else f'{temp:.2f} °C'}"
             f"  {'?' if batt is None else batt} %"

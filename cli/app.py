@@ -10,7 +10,9 @@ from importlib import import_module
 
 import click
 
-from cli.errors import Failure, as_failure, show
+from cli.errors import USAGE, Failure, as_failure, show
+from qold.plain_logs import keep_logs_plain
+from qold.plain_text import is_plain, visible
 
 COMMANDS = {
     "demo": "simulate a fleet and send it through everything, live on the screen",
@@ -65,7 +67,9 @@ def qold() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    keep_logs_plain()
     try:
+        _check_arguments(sys.argv[1:] if arguments is None else arguments)
         result = qold.main(arguments, prog_name="qold", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -82,6 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
         show(failure)
         return failure.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Raises `Failure` for an argument with control characters, wherever it would be stored or shown."""
+    for argument in arguments:
+        if not is_plain(argument):
+            raise Failure(
+                f"argument '{visible(argument)}' holds a control or invisible character, or bytes"
+                " that are not UTF-8",
+                exit_code=USAGE,
+            )
 
 
 __all__ = ["COMMANDS", "Failure", "main", "qold"]

@@ -15,6 +15,7 @@ from local.bench.measure import Figures
 from local.bench.page import Measurement, describe_machine, write
 from local.bench.table import shares, table
 from local.bench.workload import SIZES, Workload
+from local.console import print_json_text, print_text
 from qold.clock import SystemClock
 
 ALL = "all"
@@ -95,9 +96,9 @@ def command(
     ):
         found.append(figures)
         if as_json:
-            click.echo(msgspec.json.encode(figures))
+            print_json_text(msgspec.json.encode(figures))
     if not as_json:
-        click.echo(table(found))
+        print_text(table(found))
         if spent := shares(found):
             stderr.print(f"\n{spent}", markup=False, highlight=False, soft_wrap=True)
     if markdown is not None:

@@ -26,6 +26,7 @@ from local.capacity import (
     need,
     years_until,
 )
+from local.console import print_json_text, print_text
 from local.measured_costs import SECTION, bytes_of, costs_of
 
 FIGURES = ROOT / "docs" / "benchmarks.json"
@@ -109,11 +110,11 @@ def command(
         for name, load in loads.items()
     ]
     if as_json:
-        click.echo(msgspec.json.encode(answers))
+        print_json_text(msgspec.json.encode(answers))
         return
     for answer in answers:
         _show(answer)
-    click.echo(
+    print_text(
         f"Everything of a topology is planned busy for {busy:.0%} of its time, {replicas} copies, half of"
         f" each disk free,\nKafka keeps {plan.brokers_keep_days:g} days. Measured: {workload},"
         f" {figures or 'docs/benchmarks.json'}. {EQUIPMENTS} devices a client."
@@ -145,7 +146,7 @@ def _answer(load: Load, found: Need, bytes_each: dict[str, float]) -> dict[str, 
 
 
 def _show(answer: dict[str, Any]) -> None:
-    click.echo(
+    print_text(
         f"{answer['load']}: {answer['devices']:,} devices, one reading in {answer['interval_s']:g} s,"
         f" {answer['readings_s']:,.0f} readings/s, {answer['years']:g} years\n".replace(",", " ")
     )
@@ -164,4 +165,4 @@ def _show(answer: dict[str, Any]) -> None:
     rows.append(("machines", str(answer["machines"])))
     if answer["six_terabytes_after_years"] is not None:
         rows.append(("6 TB, one copy, after", f"{answer['six_terabytes_after_years']:.2f} years"))
-    click.echo(markdown(("what", "how much"), rows, words=2) + "\n")
+    print_text(markdown(("what", "how much"), rows, words=2) + "\n")

@@ -4,6 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from cli.errors import Failure
+from local.console import print_text
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -20,4 +21,4 @@ def command(shell: str) -> None:
     completion = get_completion_class(shell)
     if completion is None:
         raise Failure(f"no completion for {shell}")
-    click.echo(completion(qold, {}, "qold", "_QOLD_COMPLETE").source())
+    print_text(completion(qold, {}, "qold", "_QOLD_COMPLETE").source())

@@ -1,12 +1,11 @@
 """`./qold config`."""
 
-import json
-
 import click
 from rich.table import Table
 
 from cli.console import stderr
 from cli.options import json_option, state_option
+from local.console import print_json
 from qold.settings import Settings, meanings
 
 
@@ -22,7 +21,7 @@ def show(settings: Settings, as_json: bool) -> None:
     """Print every setting in force; none of them is a secret."""
     values = {name: getattr(settings, name) for name in meanings()}
     if as_json:
-        click.echo(json.dumps(values))
+        print_json(values)
         return
     rows = Table(box=None)
     for heading in ("setting", "value", "meaning"):

@@ -1,5 +1,5 @@
 """Where human text goes: stderr, coloured on a terminal unless NO_COLOR is set."""
 
-from rich.console import Console
+from local.console import PlainConsole
 
-stderr = Console(stderr=True, soft_wrap=True)
+stderr = PlainConsole(stderr=True, soft_wrap=True)

@@ -1,6 +1,5 @@
 """`./qold contact`."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -11,9 +10,11 @@ from cli.console import stderr
 from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from local.administration import find_device
+from local.console import print_json
 from qold import wiring
 from qold.clock import SystemClock
 from qold.domain.model import Contact
+from qold.plain_text import visible
 from qold.ports import ContactBook, Rejected
 from qold.settings import Settings
 
@@ -68,7 +69,7 @@ def list_contacts(settings: Settings, as_json: bool) -> None:
     rows = Table("device", "name", "owner", "phone", "locale", box=None)
     found = book.staff()
     if as_json:
-        click.echo(json.dumps({"staff": asdict(found) if found else None}))
+        print_json({"staff": asdict(found) if found else None})
     elif found:
         rows.add_row("staff", found.name, found.owner, found.phone, found.locale)
     else:
@@ -77,7 +78,7 @@ def list_contacts(settings: Settings, as_json: bool) -> None:
     while page := book.list(after_id=after_id, limit=PAGE):
         for device_id, contact in page:
             if as_json:
-                click.echo(json.dumps({"device": device_id, **asdict(contact)}))
+                print_json({"device": device_id, **asdict(contact)})
             else:
                 rows.add_row(str(device_id), *asdict(contact).values())
         after_id = page[-1][0]
@@ -108,4 +109,4 @@ def _put(write: Callable[[], None]) -> None:
 
 
 def _line(contact: Contact) -> str:
-    return ", ".join(value for value in asdict(contact).values() if value)
+    return ", ".join(visible(value) for value in asdict(contact).values() if value)

@@ -1,6 +1,5 @@
 """`./qold demo`."""
 
-import json
 import math
 import os
 import shutil
@@ -16,6 +15,7 @@ from cli.demo_run import run, run_full
 from cli.errors import NOT_MET, USAGE, Failure
 from cli.options import ROOT, json_option, known_names
 from cli.signals import unwind_on_sigterm
+from local.console import print_json
 from local.demo_embedded import EmbeddedWorld
 from local.demo_outcome import Outcome, Plan
 from local.simulator.alerts_file import write_alerts
@@ -201,7 +201,7 @@ def _end(outcome: Outcome, keep: Path | None, alerts_file: Path | None, *, as_js
             raise Failure(str(exc)) from exc
     _tell(outcome, keep)
     if as_json:
-        click.echo(json.dumps(outcome.as_dict()))
+        print_json(outcome.as_dict())
     return 0 if outcome.is_exact else NOT_MET
 
 
@@ -239,13 +239,14 @@ def _tell(outcome: Outcome, keep: Path | None) -> None:
         highlight=False,
     )
     if outcome.is_exact:
-        say("[green]Every reading is where it must be, down to each value and time.[/]")
-        say("[green]Every alert that is called for was told, and no other.[/]")
+        say("Every reading is where it must be, down to each value and time.", style="green")
+        say("Every alert that is called for was told, and no other.", style="green")
     else:
         say(
-            f"[red]{lost} missing, {verdict.unexpected} unexpected,"
+            f"{lost} missing, {verdict.unexpected} unexpected,"
             f" {verdict.duplicates} duplicates; {outcome.alerts.missing} alerts missing,"
-            f" {outcome.alerts.unexpected} unexpected[/]"
+            f" {outcome.alerts.unexpected} unexpected",
+            style="red",
         )
         for example in [*verdict.examples, *outcome.alerts.examples]:
             say(f"  {example}", markup=False, highlight=False)

@@ -1,7 +1,5 @@
 """`./qold device`."""
 
-import json
-
 import click
 from rich.table import Table
 
@@ -9,6 +7,7 @@ from cli.console import stderr
 from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from local.administration import find_device, open_provisioning, open_registry
+from local.console import print_json, print_line
 from qold.domain.limits import read_limits
 from qold.ports import Rejected
 from qold.records import MAX_DEVICE_ID
@@ -38,9 +37,16 @@ def create(count: int, inactive: bool, name: str, settings: Settings, as_json: b
     provisioning = open_provisioning(settings)
     for start in range(0, count, PAGE):
         size = min(PAGE, count - start)
-        for new in provisioning.create_devices(size, active=not inactive, config=config):
+        try:
+            created = provisioning.create_devices(size, active=not inactive, config=config)
+        except Rejected as refusal:
+            raise Failure(refusal.detail, exit_code=USAGE) from refusal
+        for new in created:
             line = {"id": new.id, "auth": new.auth, "state": new.state}
-            click.echo(json.dumps(line) if as_json else f"device {new.id} token {new.auth}")
+            if as_json:
+                print_json(line)
+            else:
+                print_line(f"device {new.id} token {new.auth}")
 
 
 @command.command("list")
@@ -55,7 +61,7 @@ def list_devices(settings: Settings, as_json: bool) -> None:
         for device in page:
             if as_json:
                 line = {"id": device.id, "state": device.active, "config": dict(device.config)}
-                click.echo(json.dumps(line))
+                print_json(line)
             else:
                 name = device.config.get("name", "")
                 rows.add_row(str(device.id), name, "yes" if device.active else "no")
@@ -131,7 +137,7 @@ def config(device: str, settings: Settings, as_json: bool, **changes: str | None
 def _show_limits(settings: Settings, device_id: int, *, as_json: bool) -> None:
     stored = open_registry(settings).devices([device_id])[device_id].config
     if as_json:
-        click.echo(json.dumps({"id": device_id, "config": dict(stored)}))
+        print_json({"id": device_id, "config": dict(stored)})
         return
     limits, problems = read_limits(stored)
     rows = Table(box=None, show_header=False)

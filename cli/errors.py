@@ -6,6 +6,7 @@ from cli.console import stderr
 from local.services.artifacts import ArtifactsError
 from local.services.servers import NotReady
 from qold.keyring import KeyringError
+from qold.plain_text import visible
 from qold.ports import Rejected, Unavailable
 from qold.settings import SettingsError
 
@@ -39,9 +40,9 @@ def as_failure(exc: Exception) -> Failure | None:
     if isinstance(exc, KeyringError):
         return Failure(str(exc), exit_code=MISSING)
     if isinstance(exc, Rejected) and exc.reason == "unknown-topic":
-        return Failure(f"no topic {exc.detail} here", fix="./qold up makes it")
+        return Failure(f"no topic {visible(exc.detail)} here", fix="./qold up makes it")
     if isinstance(exc, Unavailable | Rejected):
-        return Failure(str(exc), fix="./qold doctor")
+        return Failure(visible(str(exc)), fix="./qold doctor")
     return None
 
 

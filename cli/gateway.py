@@ -1,6 +1,5 @@
 """`./qold gateway`."""
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from gateway.__main__ import run_input, run_output
 from local.administration import open_provisioning, open_registry
+from local.console import print_json, print_line
 from local.uplinks import ForeignLog, equip_gateway
 from qold.settings import Settings
 
@@ -76,9 +76,9 @@ def create(write: Path | None, settings: Settings, as_json: bool) -> None:
         _write(write, new.id, new.auth, settings)
         stderr.print(f"gateway {new.id} written to {write}", highlight=False)
     if as_json:
-        click.echo(json.dumps({"id": new.id, "auth": new.auth}))
+        print_json({"id": new.id, "auth": new.auth})
     elif write is None:
-        click.echo(f"gateway {new.id} token {new.auth}")
+        print_line(f"gateway {new.id} token {new.auth}")
 
 
 @command.command("list")
@@ -92,7 +92,7 @@ def list_gateways(settings: Settings, as_json: bool) -> None:
     while page := registry.list_gateways(after_id=after_id):
         for gateway in page:
             if as_json:
-                click.echo(json.dumps({"id": gateway.id, "state": gateway.active}))
+                print_json({"id": gateway.id, "state": gateway.active})
             else:
                 rows.add_row(str(gateway.id), "yes" if gateway.active else "no")
         after_id = page[-1].id

@@ -4,6 +4,7 @@ import click
 
 from cli.errors import USAGE, Failure
 from cli.options import state_option
+from local.console import print_line
 from local.logs import follow, last_lines, log_files
 from qold.settings import Settings
 
@@ -23,7 +24,7 @@ def command(service: str, is_followed: bool, lines: int, settings: Settings) -> 
     prefix = {path: f"{path.parent.name}: " if len(paths) > 1 else "" for path in paths}
     for path in paths:
         for line in last_lines(path, lines):
-            click.echo(prefix[path] + line)
+            print_line(prefix[path] + line)
     if is_followed:
         for path, line in follow(paths):
-            click.echo(prefix[path] + line)
+            print_line(prefix[path] + line)

@@ -14,7 +14,11 @@ class StartProgress:
     """A context; call it with each text."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         self._bars = Progress(*columns, console=stderr, disable=not stderr.is_terminal)
         self._tasks: dict[str, TaskID] = {}
 

@@ -1,8 +1,5 @@
 """`./qold query`."""
 
-import csv
-import json
-import sys
 from datetime import UTC, datetime
 
 import click
@@ -13,6 +10,7 @@ from cli.options import state_option
 from cli.parse import aggregation, instant_ms
 from cli.plot import draw
 from local.administration import find_device
+from local.console import print_csv, print_json, print_line, print_text
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Metric, Point
@@ -64,7 +62,7 @@ def command(
     if not points:
         stderr.print(f"device {device_id} has no {metric} in this time", highlight=False)
     elif shape == "plot":
-        click.echo(
+        print_text(
             draw(
                 points,
                 title=f"device {device_id}"
@@ -80,13 +78,12 @@ def command(
 def _print(points: list[Point], shape: str, unit: str) -> None:
     if shape == "json":
         for point in points:
-            click.echo(json.dumps({"measured_at_ms": point.measured_at_ms, "value": point.value}))
+            print_json({"measured_at_ms": point.measured_at_ms, "value": point.value})
     elif shape == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(["measured_at_ms", "value"])
-        writer.writerows((point.measured_at_ms, point.value) for point in points)
+        values = ((point.measured_at_ms, point.value) for point in points)
+        print_csv(("measured_at_ms", "value"), values)
     else:
         for point in points:
             moment = datetime.fromtimestamp(point.measured_at_ms / 1000, UTC)
             value = f"{point.value:.2f}" if isinstance(point.value, float) else str(point.value)
-            click.echo(f"{moment:%Y-%m-%d %H:%M:%S}  {value:>8} {unit}")
+            print_line(f"{moment:%Y-%m-%d %H:%M:%S}  {value:>8} {unit}")

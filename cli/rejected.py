@@ -1,6 +1,5 @@
 """`./qold rejected`."""
 
-import json
 from collections import Counter
 
 import click
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from cli.console import stderr
 from cli.options import json_option, state_option
+from local.console import print_json, print_json_text
 from qold import wiring
 from qold.clock import SystemClock
 from qold.redrive import Redrive, read_rejected
@@ -32,7 +32,7 @@ def list_rejected(reason: str, settings: Settings, as_json: bool) -> None:
         if reason in ("", rejected.reason):
             counts[rejected.reason] += rejected.readings
             if as_json:
-                click.echo(record.value)
+                print_json_text(record.value)
     if as_json:
         return
     if not counts:
@@ -61,7 +61,7 @@ def redrive(reason: str, settings: Settings, as_json: bool) -> None:
         clock,
     ).run(reason)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(result)))
+        print_json(msgspec.to_builtins(result))
         return
     stderr.print(
         f"published {result.published}, published earlier {result.earlier},"

@@ -1,6 +1,5 @@
 """`./qold replay`."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from cli.console import stderr
 from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
 from cli.parse import instant_ms
+from local.console import print_json, print_line
 from local.replay import INTO, all_devices, replay_into
 from local.shadow import Comparison, compare
 from local.simulator.bounds import Bounds
@@ -84,10 +84,10 @@ def _replay(
 
     done = replay_into(into, settings, folder, from_ms=from_ms, to_ms=to_ms, told=told)
     if as_json:
-        click.echo(json.dumps({"readings": done.readings, "refused": done.refused}))
+        print_json({"readings": done.readings, "refused": done.refused})
     stderr.print(f"{done.readings} readings went into {into} again", highlight=False)
     if done.refused:
-        stderr.print(f"[red]{done.refused} of them could not be used[/]", highlight=False)
+        stderr.print(f"{done.refused} of them could not be used", style="red")
     return 1 if done.refused else 0
 
 
@@ -120,14 +120,14 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
             "gone": [_as_dict(alert) for alert in found.gone],
             "moved": [{"from": _as_dict(a), "to": _as_dict(b)} for a, b in found.moved],
         }
-        click.echo(json.dumps(summary))
+        print_json(summary)
     else:
         for alert in found.added:
-            click.echo(f"+ {_line(alert)}")
+            print_line(f"+ {_line(alert)}")
         for alert in found.gone:
-            click.echo(f"- {_line(alert)}")
+            print_line(f"- {_line(alert)}")
         for before, after in found.moved:
-            click.echo(f"~ {_line(before)} -> {_clock(after.fired_at_ms)}")
+            print_line(f"~ {_line(before)} -> {_clock(after.fired_at_ms)}")
     stderr.print(
         f"{found.readings} readings: {found.same} alerts as they were, {len(found.added)} added,"
         f" {len(found.gone)} gone, {len(found.moved)} moved;"

@@ -1,6 +1,5 @@
 """`./qold soak`."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from cli.options import json_option, known_names, markdown_option, typed_command
 from cli.prerequisites import check_tools
 from cli.signals import unwind_on_sigterm
 from local.bench.page import describe_machine
+from local.console import print_json, print_text
 from local.services.place import Place
 from local.services.profiles import stack
 from local.soak.faults import FAULTS, usual
@@ -98,7 +98,10 @@ def command(
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
     stderr.print(verdict(outcome), markup=False, highlight=False)
-    click.echo(json.dumps(outcome.as_dict()) if as_json else table(outcome.injections))
+    if as_json:
+        print_json(outcome.as_dict())
+    else:
+        print_text(table(outcome.injections))
     if markdown is not None:
         before = markdown.read_text("utf-8") if markdown.exists() else ""
         markdown.write_text(page(before, outcome, typed_command(), machine), "utf-8")

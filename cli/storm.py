@@ -8,6 +8,7 @@ import click
 from cli.console import stderr
 from cli.errors import MISSING, USAGE, Failure
 from cli.options import state_option
+from local.console import print_text
 from local.services import storm
 from local.services.artifacts import ArtifactsError
 from local.services.place import Place
@@ -31,7 +32,7 @@ def command(words: tuple[str, ...], settings: Settings) -> None:
     environ = storm.environment(place)
     if words == ("env",):
         for name, value in environ.items():
-            click.echo(f"export {name}={shlex.quote(value)}")
+            print_text(f"export {name}={shlex.quote(value)}")
         return
     program = str(storm.COMMANDS / "storm")
     os.execve(program, [program, *(words or ("help",))], {**os.environ, **environ})  # noqa: S606  # ours
@@ -40,8 +41,8 @@ def command(words: tuple[str, ...], settings: Settings) -> None:
 def _assembled(settings: Settings) -> Place:
     place = Place(settings.state_dir)
     try:
-        with stderr.status("looking for Storm …") as status:
-            storm.assemble(place, status.update)
+        with stderr.working("looking for Storm …") as tell:
+            storm.assemble(place, tell)
     except ArtifactsError as exc:
         message, _, fix = str(exc).partition("\nfix: ")
         raise Failure(message, fix=fix, exit_code=MISSING) from exc

@@ -1,11 +1,10 @@
 """`./qold tail`."""
 
-import json
-
 import click
 
 from cli.errors import USAGE, Failure
 from cli.options import json_option, state_option
+from local.console import print_json, print_line
 from local.log_records import last_records
 from qold import wiring
 from qold.clock import SystemClock
@@ -53,6 +52,6 @@ def _print(record: Record, as_json: bool) -> None:
             "key": record.key,
             "value": text,
         }
-        click.echo(json.dumps(line))
+        print_json(line)
     else:
-        click.echo(f"{record.partition}:{record.offset} {record.key} {text}")
+        print_line(f"{record.partition}:{record.offset} {record.key} {text}")

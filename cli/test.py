@@ -1,17 +1,18 @@
 """`./qold test`: every test group this machine can run."""
 
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import click
+from rich.text import Text
 
 from cli.console import stderr
 from cli.errors import FAILED, MISSING, USAGE, Failure
 from cli.options import json_option
 from cli.signals import unwind_on_sigterm
 from local import tools
+from local.console import print_json, print_line
 from local.test_groups import GROUPS, GroupResult, end_groups, run_group
 
 
@@ -34,7 +35,7 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     chosen = {name: group for name, group in GROUPS.items() if not names or name in names}
     if only_list:
         for name, group in chosen.items():
-            click.echo(f"{name:12} {group.meaning}")
+            print_line(f"{name:12} {group.meaning}")
         return 0
     is_strict = os.environ.get("CI") == "true"
     if any(group.needs_servers for group in chosen.values()):
@@ -60,9 +61,11 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     )
     has_failed = any(not result.is_good(is_strict) for result in results)
     if as_json:
-        click.echo(json.dumps({result.name: result.as_dict() for result in results}))
+        print_json({result.name: result.as_dict() for result in results})
     stderr.print(f"{time.monotonic() - started:.0f} s", highlight=False)
-    click.echo(f"{passed} passed, {failed} failed, {skipped} skipped", err=as_json)
+    (stderr.print if as_json else print_line)(
+        f"{passed} passed, {failed} failed, {skipped} skipped"
+    )
     return FAILED if has_failed else 0
 
 
@@ -85,16 +88,19 @@ def _provide_tools(is_strict: bool) -> None:
 
 
 def _told(result: GroupResult, is_strict: bool) -> GroupResult:
-    verdict = "[green]ok[/]" if result.is_good(is_strict) else "[red]FAILED[/]"
+    is_good = result.is_good(is_strict)
     stderr.print(
-        f"{result.name:12} {verdict}  {result.passed} passed, {result.failed} failed,"
-        f" {result.skipped} skipped, {result.seconds:.0f} s",
-        highlight=False,
+        Text.assemble(
+            f"{result.name:12} ",
+            ("ok", "green") if is_good else ("FAILED", "red"),
+            f"  {result.passed} passed, {result.failed} failed,"
+            f" {result.skipped} skipped, {result.seconds:.0f} s",
+        )
     )
     for reason in result.left_out:
         stderr.print(f"             left out: {reason}", markup=False, highlight=False)
     for test in result.again:
         stderr.print(f"             tried again: {test}", markup=False, highlight=False)
-    if result.again or not result.is_good(is_strict):
+    if result.again or not is_good:
         stderr.print(result.output, markup=False, highlight=False)
     return result

@@ -126,13 +126,13 @@ def _detach(settings: Settings) -> int:
     is_embedded = settings.profile == "embedded"
     patience_s = EMBEDDED_READY_S if is_embedded else SERVERS_READY_S
     deadline = time.monotonic() + patience_s
-    with stderr.status("starting …") as status:
+    with stderr.working("starting …") as tell:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise Failure(f"ended at once with {process.returncode}", fix=f"see {told}")
             seen, last = _last_line(told, seen)
             if last and not is_embedded:
-                status.update(f"starting … {last}")
+                tell(f"starting … {last}")
             if supervisor_pid(settings) and _all_ready(settings):
                 stderr.print(f"ready; process {process.pid}; ./qold status, ./qold down")
                 return 0

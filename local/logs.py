@@ -33,7 +33,12 @@ def last_lines(path: Path, count: int) -> list[str]:
             file.seek(start)
             content = file.read(at - start) + content
             at = start
-    return content.decode("utf-8", "replace").splitlines()[-count:] if count else []
+    return _lines(content)[-count:] if count else []
+
+
+def _lines(content: bytes) -> list[str]:
+    """Only a line feed ends a line; str.splitlines also splits at characters within one."""
+    return content.removesuffix(b"\n").decode("utf-8", "replace").split("\n") if content else []
 
 
 def follow(

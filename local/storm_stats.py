@@ -1,19 +1,21 @@
 """`storm stats [NAME] [--json]`: what Storm's web page would show, from Nimbus itself."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from local.console import PlainConsole, print_json
 from local.storm_cluster import ClusterAway, NoSuchTopology, RunningTopology, StormCluster
 
 NIMBUS_PORT = 6627
 FAILED = 1
+
+console = PlainConsole(stderr=True)
 
 
 @click.command()
@@ -35,10 +37,9 @@ def main(name: str | None, as_json: bool) -> None:
     except ClusterAway as exc:
         _fail(str(exc), "./qold up --profile full, or STREAMPARSE_NIMBUS=host:port")
     if as_json:
-        click.echo(json.dumps([topology.as_dict() for topology in found]))
+        print_json([topology.as_dict() for topology in found])
         return
-    console = Console(stderr=True)
-    console.print(f"{len(found)} topologies", highlight=False)
+    console.print(f"{len(found)} topologies")
     for topology in found:
         console.print(table(topology))
 
@@ -58,7 +59,7 @@ def table(topology: RunningTopology) -> Table:
         counts = (component.executors, component.emitted, component.acked, component.failed)
         rows.add_row(component.name, *_words(counts), f"{component.latency_ms:.3f}", busy)
         if component.last_error:
-            rows.add_row(f"  [red]{component.last_error[:100]}[/]")
+            rows.add_row(Text(f"  {component.last_error[:100]}", style="red"))
     return rows
 
 
@@ -67,7 +68,7 @@ def _words(counts: Iterable[int]) -> Iterable[str]:
 
 
 def _fail(text: str, fix: str) -> NoReturn:
-    click.echo(f"storm: {text}\n       fix: {fix}", err=True)
+    console.print(f"storm: {text}\n       fix: {fix}")
     sys.exit(FAILED)
 
 

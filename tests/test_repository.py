@@ -240,6 +240,35 @@ def test_nothing_prints_where_storm_listens():
         assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"], path
 
 
+TEXT_WRITERS = {
+    "print": (),
+    "click.echo": ("local/console.py",),
+    "click.secho": (),
+    "csv.writer": ("local/console.py", "local/simulator/csv_file.py"),
+    "csv.DictWriter": (),
+    "sys.stdout.write": (),
+    "sys.stderr.write": (),
+    "rich.print": (),
+    "Console": (),
+    "Text.from_markup": (),
+    "Text.from_ansi": (),
+    "stderr.status": (),
+    "console.status": (),
+}
+"""What writes text, and the modules that may call it: they escape and neutralise values first."""
+
+
+def test_commands_write_through_the_console_that_takes_values_as_text():
+    for path in python_files("cli", "local"):
+        name = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert name in TEXT_WRITERS.get(called, (name,)), f"{name}:{node.lineno}: {called}"
+                on = [keyword for keyword in node.keywords if keyword.arg == "markup"]
+                assert all(ast.unparse(keyword.value) == "False" for keyword in on), name
+
+
 def test_components_log_with_the_logger_that_pystorm_gives_them():
     """`self.log` is a method that pystorm itself calls; with Storm, hiding it ends the component."""
     for path in (*python_files("src/bolts", "src/spouts"), ROOT / "src/qold/component.py"):

@@ -1,7 +1,6 @@
 """./qold demo as a process: what goes in, what comes out, and that its verdict can be believed."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -20,8 +19,9 @@ from local.simulator.device import Reading
 from local.simulator.fleet import Fleet
 from local.simulator.refrigerator import Refrigerator
 from qold.settings import Settings
-from tests.support.commands import PATIENCE_S, ROOT, command_line, environment, json_lines, qold
+from tests.support.commands import PATIENCE_S, command_line, json_lines, qold
 from tests.support.processes import Processes, processes, wait_until
+from tests.support.terminal import on_terminal
 
 FAULTS = "crc,retransmit,duplicate,reset,badtoken,unknown,inactive,badgateway,clock,sensor"
 KEYS = {
@@ -117,36 +117,10 @@ def test_without_a_terminal_there_is_a_line_per_tenth() -> None:
 
 
 def test_on_a_terminal_there_is_a_live_table_and_stdout_stays_data() -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        command_line("demo", "--hours", 1, "--devices", 6, "--speed", 0, "--json"),
-        cwd=ROOT,
-        env=environment(TERM="xterm", COLUMNS=100, LINES=30),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    screen = b""
-    try:
-        while data := read_terminal(ours):
-            screen += data
-        out, _ = process.communicate()
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    assert process.returncode == 0
+    code, screen, out = on_terminal("demo", "--hours", 1, "--devices", 6, "--speed", 0, "--json")
+    assert code == 0
     assert b"Fleet (6 of 6, worst first)" in screen
-    assert [line["sent"] for line in json_lines(out.decode())] == [24]
-
-
-def read_terminal(descriptor: int) -> bytes:
-    """What comes next, nothing once the other side has closed it (then Linux reports EIO)."""
-    try:
-        return os.read(descriptor, 65_536)
-    except OSError:
-        return b""
+    assert [line["sent"] for line in json_lines(out)] == [24]
 
 
 def test_what_was_kept_can_be_used(faulty: tuple[dict[str, Any], Path]) -> None:
