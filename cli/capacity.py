@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from cli.errors import MISSING, USAGE, Failure
-from cli.options import ROOT, json_option
+from cli.options import ROOT, json_option, regular_file
 from local.bench.page import read
 from local.bench.table import markdown
 from local.bench.workload import SIZES
@@ -69,6 +69,7 @@ _MEASURE = "./qold bench --profile full --markdown docs/benchmarks.md"
 @click.option(
     "--figures",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=regular_file,
     metavar="FILE.json",
     help="What was measured (default: docs/benchmarks.json).",
 )

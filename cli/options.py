@@ -64,7 +64,15 @@ def markdown_option(help_text: str) -> Callable[[Command], Command]:
     )
 
 
+def regular_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Callback of a path that is read whole: what exists is no device and no pipe."""
+    if value is not None and value.exists() and not value.is_file():
+        raise click.BadParameter(f"{value} is not a regular file")
+    return value
+
+
 def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    regular_file(ctx, param, value)
     if value is not None and not os.access(value if value.exists() else value.parent, os.W_OK):
         raise click.BadParameter(f"cannot write {value}")
     return value

@@ -1,6 +1,7 @@
 """Text from outside through every command that shows it: text it was, and text it stays."""
 
 import contextlib
+import csv
 import io
 import json
 import sqlite3
@@ -139,6 +140,13 @@ def look(site: Site, text: str) -> None:
         assert "device 1" in shown(site, "query", text, "--format", "plot")[0]
         assert f"no device {text}x" in shown(site, "query", f"{text}x", code=1)[1]
         assert f"no alert {text}" in shown(site, "alert", "show", text, code=1)[1]
+
+
+def test_a_cell_of_the_alerts_csv_is_no_formula(site):
+    plant(site, '=HYPERLINK("http://x")')
+    out, _ = shown(site, "alert", "list", "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert row["acknowledged_by"] == '\'=HYPERLINK("http://x")'
 
 
 def values_of(value: object) -> list[object]:

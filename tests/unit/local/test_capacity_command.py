@@ -35,6 +35,11 @@ def measured(tmp_path, monkeypatch):
     return tmp_path / "benchmarks.json"
 
 
+def test_figures_are_not_read_from_a_device(capsys):
+    assert main(["capacity", "--figures", "/dev/zero"]) == 2
+    assert "not a regular file" in capsys.readouterr().err
+
+
 def test_it_tells_what_a_fleet_needs(measured, capsys):
     assert main(["capacity", "--devices", "1200000", "--interval", "60", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
