@@ -3,7 +3,7 @@
 import click
 
 from cli.console import stderr
-from local.services.artifacts import ArtifactsError
+from local.services.exact_folder import ArtifactsError
 from local.services.servers import NotReady
 from qold.keyring import KeyringError
 from qold.plain_text import visible

@@ -10,7 +10,7 @@ from cli.errors import MISSING, USAGE, Failure
 from cli.options import state_option
 from local.console import print_text
 from local.services import storm
-from local.services.artifacts import ArtifactsError
+from local.services.exact_folder import ArtifactsError
 from local.services.place import Place
 from qold.settings import Settings
 

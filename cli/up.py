@@ -18,7 +18,7 @@ from cli.progress import StartProgress
 from cli.status import table
 from local.embedded import AlreadyRunning, state_lock, supervisor_pid
 from local.programs import Keeper
-from local.services.artifacts import ArtifactsError
+from local.services.exact_folder import ArtifactsError
 from local.services.profiles import Stack
 from local.services.servers import NotReady, Stopped
 from local.status import statuses
@@ -81,7 +81,8 @@ def _foreground(settings: Settings, found: Stack) -> int:
                 message, _, fix = str(exc).partition("\nfix: ")
                 if not stopping:  # else it was cut off by the Ctrl-C that it got, too
                     logs = f"see {settings.state_dir}/logs"
-                    raise Failure(message, fix=fix or logs, exit_code=FAILED) from exc
+                    code = MISSING if isinstance(exc, ArtifactsError) else FAILED
+                    raise Failure(message, fix=fix or logs, exit_code=code) from exc
             finally:
                 keeper.stop()
     except AlreadyRunning as exc:
@@ -129,7 +130,9 @@ def _detach(settings: Settings) -> int:
     with stderr.working("starting …") as tell:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise Failure(f"ended at once with {process.returncode}", fix=f"see {told}")
+                code = MISSING if process.returncode == MISSING else FAILED
+                ended = f"ended at once with {process.returncode}"
+                raise Failure(ended, fix=f"see {told}", exit_code=code)
             seen, last = _last_line(told, seen)
             if last and not is_embedded:
                 tell(f"starting … {last}")

@@ -1,4 +1,4 @@
-"""The jars of a server, from Maven Central: pinned in `local/services/locks/`, checked, kept.
+"""Jars of a server, from Maven Central: pinned in `local/services/locks/`, cached, always checked.
 
 A lock has a line per jar: `<sha256>  <group as path>/<artifact>/<version>/<file>`, as Maven lays a
 repository out. Maven does the fetching, so a mirror or proxy that is set up for it is used, and
@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,18 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from local.services.exact_folder import WHOLE, ArtifactsError, describe, faults, unsafe
+
 LOCKS = Path(__file__).resolve().parent / "locks"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 INSTALL = "org.apache.maven.plugins:maven-install-plugin:2.4:install-file"
 LOOK_S = 0.3
 STAMP = "complete"
+# Readable by others, so that copies for another machine (docs/operations.md) are; the cache is not.
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+_OTHER_CACHE = "XDG_CACHE_HOME=FOLDER, one that only you may write"
 
 Tell = Callable[[int, int], None]
 """Told how many jars of how many are there."""
-
-
-class ArtifactsError(RuntimeError):
-    """The jars could not be had; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,49 +73,94 @@ def cache_folder() -> Path:
     return Path(base) / "qold"
 
 
-def is_fetched(name: str) -> bool:
-    """Whether `fetch` would return at once."""
-    stamp = cache_folder() / name / STAMP
-    return stamp.exists() and stamp.read_text("ascii") == _checksum(LOCKS / f"{name}.sha256")
-
-
 def fetch(
     name: str, *, tell: Tell = lambda have, want: None, stubs: Mapping[str, str] | None = None
 ) -> Path:
-    """The folder with exactly the jars of a lock; raises `ArtifactsError`.
+    """Return the folder with exactly the jars of a lock; raises `ArtifactsError`.
 
+    Every call compares all files with the lock and fetches only what is missing or differs.
     `stubs` maps `group:artifact:version` of a missing parent POM to that of its own parent.
     """
-    folder = cache_folder() / name
-    if is_fetched(name):
-        return folder
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # neither Maven's repository nor our folder takes two
-        return folder if is_fetched(name) else _fetch(name, folder, tell, stubs or {})
-    finally:
-        os.close(lock)
-
-
-def _fetch(name: str, folder: Path, tell: Tell, stubs: Mapping[str, str]) -> Path:
     jars = read_lock(name)
+    folder = cache_folder() / name
+    try:
+        _make_private(folder.parent)
+        if not faults(folder, _files(name, jars)):
+            return folder
+        lock = os.open(folder.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # neither Maven's repository nor our folder takes two
+            return _mend(name, folder, jars, tell, stubs or {})
+        finally:
+            os.close(lock)
+    except OSError as exc:
+        raise ArtifactsError(
+            f"the cache of jars cannot be used: {exc}\nfix: {_OTHER_CACHE}"
+        ) from exc
+
+
+def _make_private(cache: Path) -> None:
+    for path in reversed([cache, *cache.parents]):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
+    reason = unsafe(cache)
+    if reason:
+        raise ArtifactsError(
+            f"the cache of jars is not safe: {reason}\nfix: chmod go-w, chown, or {_OTHER_CACHE}"
+        )
+
+
+def _files(name: str, jars: Iterable[Jar]) -> dict[str, str]:
+    # Earlier versions trust the stamp and fetch everything again without it; here it is one more file.
+    stamp = hashlib.sha256(_stamp(name)).hexdigest()
+    return {**{jar.file: jar.sha256 for jar in jars}, STAMP: stamp}
+
+
+def _stamp(name: str) -> bytes:
+    return _checksum(LOCKS / f"{name}.sha256").encode("ascii")
+
+
+def _mend(name: str, folder: Path, jars: list[Jar], tell: Tell, stubs: Mapping[str, str]) -> Path:
+    files = _files(name, jars)
+    wrong = faults(folder, files)
+    needed = [jar for jar in jars if WHOLE in wrong or jar.file in wrong]
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
         work = Path(scratch)
-        for stub, parent in stubs.items():
-            _install_stub(work, stub, parent)
-        _copy(work, jars, tell)
-        _check(work / "lib", jars)
-        (work / "lib" / STAMP).write_text(_checksum(LOCKS / f"{name}.sha256"), "ascii")
-        shutil.rmtree(folder, ignore_errors=True)
-        (work / "lib").rename(folder)
+        (work / "lib").mkdir(mode=0o700)
+        if needed:
+            for stub, parent in stubs.items():
+                _install_stub(work, stub, parent)
+            _copy(work, needed, tell)
+            _check(work / "lib", needed)
+        if WHOLE in wrong:
+            _remove(folder)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(FOLDER_MODE)
+        for extra in wrong.keys() - files.keys() - {WHOLE}:
+            _remove(folder / extra)
+        (work / "lib" / STAMP).write_bytes(_stamp(name))
+        for fetched in (work / "lib").iterdir():
+            fetched.chmod(FILE_MODE)
+            if (folder / fetched.name).is_dir():
+                _remove(folder / fetched.name)
+            fetched.replace(folder / fetched.name)
+    left = faults(folder, files)
+    if left:
+        raise ArtifactsError(f"changed while it was fetched: {describe(folder, left)}")
     return folder
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _copy(work: Path, jars: list[Jar], tell: Tell) -> None:
     (work / "pom.xml").write_text(_pom(jars), "utf-8")
     done = threading.Event()
-    repository = Path.home() / ".m2" / "repository"  # elsewhere there is no progress to see
+    repository = _maven_repository()
 
     def watch() -> None:
         while not done.wait(LOOK_S):
@@ -127,6 +174,11 @@ def _copy(work: Path, jars: list[Jar], tell: Tell) -> None:
         done.set()
         watcher.join()
     tell(len(jars), len(jars))
+
+
+def _maven_repository() -> Path:
+    """Its default. Where Maven is set up for another one, progress and fixes name this one."""
+    return Path.home() / ".m2" / "repository"
 
 
 def _pom(jars: Iterable[Jar]) -> str:
@@ -175,7 +227,7 @@ def _maven(folder: Path, *arguments: str) -> None:
     if command is None:
         raise ArtifactsError("Maven is missing\nfix: sudo apt install maven")
     done = subprocess.run(
-        [command, "-B", "-q", *arguments],
+        [command, "-B", "-q", "--strict-checksums", *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -189,11 +241,12 @@ def _maven(folder: Path, *arguments: str) -> None:
 
 
 def _check(lib: Path, jars: list[Jar]) -> None:
-    wrong = [jar.file for jar in jars if _checksum(lib / jar.file) != jar.sha256]
+    wrong = [jar for jar in jars if _checksum(lib / jar.file) != jar.sha256]
     if wrong:
+        kept = " ".join(shlex.quote(str(_maven_repository() / jar.path)) for jar in wrong)
         raise ArtifactsError(
-            f"not what the lock says: {', '.join(wrong)}\n"
-            "fix: remove them from the Maven repository (~/.m2) and start again"
+            f"Maven has not what the lock says: {', '.join(jar.file for jar in wrong)}\n"
+            f"fix: rm {kept}, and start again"
         )
 
 
