@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local.programs import ROOT
 from local.services import artifacts
+from local.services.exact_folder import hold_exactly
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
 
@@ -35,32 +36,31 @@ _FOLDERS = {"lib": "storm", "lib-worker": "storm-worker", "lib-flux": "storm-flu
 def assemble(place: Place, tell: Tell) -> Path:
     """STORM_HOME of a state folder, configured; raises `ArtifactsError`."""
     home = home_folder(place)
-    home.mkdir(parents=True, exist_ok=True)
-    for folder, lock in _FOLDERS.items():
-        target = artifacts.fetch(lock, tell=partial(_tell_jars, tell, folder), stubs=STUBS)
-        _link(home / folder, target)
-    for folder in ("extlib", "extlib-daemon", "conf"):
-        (home / folder).mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Storm loads classes from the first two and runs what is in the third.
+    for folder in ("extlib", "extlib-daemon", "healthchecks"):
+        hold_exactly(home / folder, {})
     _link(home / "log4j2", COMMANDS)
     for path in (log_folder(place), log_folder(place) / "workers-artifacts", data_folder(place)):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # JSON is YAML.
-    (home / "conf" / "storm.yaml").write_text(json.dumps(_storm_yaml(place), indent=1), "ascii")
-    (home / "conf" / "zoo.cfg").write_text("\n".join(_zoo_cfg(place)) + "\n", "ascii")
+    zoo_cfg = "\n".join(_zoo_cfg(place)) + "\n"
+    storm_yaml = _as_yaml(_storm_yaml(place))
+    hold_exactly(home / "conf", {"storm.yaml": storm_yaml, "zoo.cfg": zoo_cfg.encode("ascii")})
+    for folder, lock in _FOLDERS.items():
+        target = artifacts.fetch(lock, tell=partial(_tell_jars, tell, folder), stubs=STUBS)
+        _link(home / folder, target)
     return home
 
 
 def configure_node(place: Place, node: int) -> None:
     """The configuration of a Supervisor besides the first: folders and ports of its own."""
-    folder = conf_folder(place, node)
-    folder.mkdir(exist_ok=True)
     ports = [place.port(f"node-{node}-worker-{slot}") for slot in range(1, SLOTS + 1)]
     own = {
         "storm.local.dir": str(data_folder(place).with_name(f"data-{node}")),
         "supervisor.thrift.port": place.port(f"supervisor-{node}"),
         "supervisor.slots.ports": ports,
     }
-    (folder / "storm.yaml").write_text(json.dumps(_storm_yaml(place) | own, indent=1), "ascii")
+    hold_exactly(conf_folder(place, node), {"storm.yaml": _as_yaml(_storm_yaml(place) | own)})
 
 
 def conf_folder(place: Place, node: int = 1) -> Path:
@@ -128,6 +128,10 @@ def _storm_yaml(place: Place) -> dict[str, object]:
         "topology.worker.logwriter.childopts": f"-Xmx16m -XX:+UseSerialGC {QUICK_START}",
         "worker.profiler.enabled": False,
     }
+
+
+def _as_yaml(configuration: Mapping[str, object]) -> bytes:
+    return json.dumps(configuration, indent=1).encode("ascii")  # JSON is YAML
 
 
 def _zoo_cfg(place: Place) -> Iterable[str]:
