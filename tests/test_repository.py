@@ -226,7 +226,18 @@ def test_config_json_holds_only_what_streamparse_reads():
 def test_project_clj_shows_streamparse_the_storm_version():
     """`sparse` finds it only in a dependency line without exclusions."""
     text = (ROOT / "project.clj").read_text("utf-8")
-    assert re.search(r'\[org\.apache\.storm/storm-core "[0-9.]+"\]', text)
+    found = re.search(r'\[org\.apache\.storm/storm-core "([0-9.]+)"\]', text)
+    lock = (ROOT / "local/services/locks/project.sha256").read_text("ascii")
+    assert f"/storm-core/{found[1]}/storm-core-{found[1]}.jar" in lock
+
+
+def test_project_clj_names_fixed_versions_and_no_plugins():
+    """Its check covers dependencies; a plugin would run before it."""
+    project = (ROOT / "project.clj").read_text("utf-8").partition("(defproject")[2]
+    assert not re.search(r":(plugins|middleware|hooks|repositories|mirrors)\b", project)
+    named = re.findall(r'\[[\w.-]+/[\w.-]+ "([^"]*)"', project)
+    assert named
+    assert all(re.fullmatch(r"[0-9]+(\.[0-9]+)*", version) for version in named)
 
 
 def test_modules_are_small():
@@ -293,6 +304,8 @@ def test_what_must_run_can_run():
         "qold",
         ".ci/run",
         "requirements/compile.sh",
+        "requirements/lock-jars.sh",
+        "requirements/lock-project.sh",
         "deploy/storm/storm",
         "deploy/storm/sparse",
     ):
