@@ -71,7 +71,7 @@ def sparse(place, worker, tmp_path_factory):
 
 def listed(path):
     """Name -> version of what a list names for every Python."""
-    lines = re.findall(r"^([\w.-]+)==(\S+)$", path.read_text("utf-8"), re.MULTILINE)
+    lines = re.findall(r"^([\w.-]+)==(\S+) \\$", path.read_text("utf-8"), re.MULTILINE)
     return {normal(name): version for name, version in lines}
 
 
