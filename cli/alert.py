@@ -69,12 +69,12 @@ def list_alerts(
     elif shape == "csv":
         print_csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     elif not rows:
-        stderr.print("no alerts", highlight=False)
+        stderr.print("no alerts")
     else:
         for row in rows:
             print_line(_line(row, settings.zone))
     if len(rows) == limit:
-        stderr.print(f"These are the newest {limit}; --limit shows more.", highlight=False)
+        stderr.print(f"These are the newest {limit}; --limit shows more.")
 
 
 @command.command()

@@ -100,7 +100,7 @@ def command(
     if not as_json:
         print_text(table(found))
         if spent := shares(found):
-            stderr.print(f"\n{spent}", markup=False, highlight=False, soft_wrap=True)
+            stderr.print(f"\n{spent}", soft_wrap=True)
     if markdown is not None:
         sections: dict[str, list[Figures]] = {}
         for row in found:
@@ -151,4 +151,4 @@ def _measured(
 
 
 def _tell(text: str) -> None:
-    stderr.print(text, markup=False, highlight=False)
+    stderr.print(text)

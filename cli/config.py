@@ -35,4 +35,4 @@ def show(settings: Settings, as_json: bool) -> None:
 @state_option
 def validate(settings: Settings) -> None:
     """Exit with 0 when every setting can be used; otherwise name every problem and exit with 2."""
-    stderr.print(f"the settings of {settings.state_dir} are good", highlight=False)
+    stderr.print(f"the settings of {settings.state_dir} are good")

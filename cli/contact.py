@@ -43,7 +43,7 @@ def set_contact(device: str, settings: Settings, **changes: str | None) -> None:
     book = _book(settings)
     contact = replace(book.look_up([device_id]).get(device_id, Contact()), **given)
     _put(lambda: book.put(device_id, contact))
-    stderr.print(f"device {device_id}: {_line(contact)}. {NOTE}", markup=False, highlight=False)
+    stderr.print(f"device {device_id}: {_line(contact)}. {NOTE}")
 
 
 @command.command()
@@ -57,7 +57,7 @@ def staff(settings: Settings, **changes: str | None) -> None:
     book = _book(settings)
     contact = replace(book.staff() or Contact(), **given)
     _put(lambda: book.put_staff(contact))
-    stderr.print(f"staff: {_line(contact)}. {NOTE}", markup=False, highlight=False)
+    stderr.print(f"staff: {_line(contact)}. {NOTE}")
 
 
 @command.command("list")

@@ -218,7 +218,7 @@ def _limit(units: list[RecordedUnit], limits: dict[str, Bounds], path: Path) -> 
     for unit in units:
         unit.bounds = limits.pop(unit.unit, unit.bounds)
     for name in limits:
-        stderr.print(f"qold: {path}: {name} is not in the recording", markup=False, highlight=False)
+        stderr.print(f"qold: {path}: {name} is not in the recording")
 
 
 def _tell(outcome: Outcome, keep: Path | None) -> None:
@@ -227,8 +227,8 @@ def _tell(outcome: Outcome, keep: Path | None) -> None:
     stored = ", ".join(f"{count} {name}" for name, count in verdict.stored.items())
     lost = verdict.missing
     say = stderr.print
-    say(f"sent {ledger.sent}, acknowledged {ledger.acknowledged} readings", highlight=False)
-    say(f"stored {stored}; rejected {rejected or 'none'}", highlight=False)
+    say(f"sent {ledger.sent}, acknowledged {ledger.acknowledged} readings")
+    say(f"stored {stored}; rejected {rejected or 'none'}")
     say(
         f"link: {outcome.link['crc_errors']} damaged frames, {outcome.link['repeats']} repeats",
         highlight=False,
@@ -249,10 +249,10 @@ def _tell(outcome: Outcome, keep: Path | None) -> None:
             style="red",
         )
         for example in [*verdict.examples, *outcome.alerts.examples]:
-            say(f"  {example}", markup=False, highlight=False)
+            say(f"  {example}")
     state = f" --state {keep}" if keep else ""
     if keep:
-        say(f"Next: ./qold query 1{state} --format plot", markup=False, highlight=False)
+        say(f"Next: ./qold query 1{state} --format plot")
     else:
         say(
             "Next: ./qold demo --keep DIR keeps the data to query; ./qold up starts Qold for good",

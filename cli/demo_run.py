@@ -37,7 +37,7 @@ def run_full(
     from local.storm_cluster import ClusterAway
 
     def tell(text: str) -> None:
-        stderr.print(f"qold: {text}", markup=False, highlight=False)
+        stderr.print(f"qold: {text}")
 
     _check_stack(settings)
     try:

@@ -152,13 +152,13 @@ def _show_limits(settings: Settings, device_id: int, *, as_json: bool) -> None:
         rows.add_row(name, value)
     stderr.print(rows)
     for problem in problems:
-        stderr.print(f"not used: {problem}", style="yellow", markup=False, highlight=False)
+        stderr.print(f"not used: {problem}", style="yellow")
 
 
 def _set_state(settings: Settings, device_id: int, *, active: bool) -> None:
     if open_provisioning(settings).change_device(device_id, active=active) is None:
         raise _unknown(device_id)
-    stderr.print(f"device {device_id} is {'active' if active else 'inactive'}", highlight=False)
+    stderr.print(f"device {device_id} is {'active' if active else 'inactive'}")
 
 
 def _unknown(device: int | str) -> Failure:

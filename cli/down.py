@@ -22,7 +22,7 @@ def command(settings: Settings) -> None:
     """Stop what `up` started in this state folder; nothing to stop is no error."""
     pid = supervisor_pid(settings)
     if not pid:
-        stderr.print(f"nothing runs in {settings.state_dir}", highlight=False)
+        stderr.print(f"nothing runs in {settings.state_dir}")
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + WITHIN_S
@@ -30,4 +30,4 @@ def command(settings: Settings) -> None:
         if time.monotonic() > deadline:
             raise Failure(f"process {pid} has not stopped within {WITHIN_S:.0f} s")
         time.sleep(LOOK_S)
-    stderr.print("stopped", highlight=False)
+    stderr.print("stopped")

@@ -48,6 +48,6 @@ def as_failure(exc: Exception) -> Failure | None:
 
 def show(failure: Failure) -> None:
     """Print a failure on stderr."""
-    stderr.print(f"qold: {failure.message}", style="red", markup=False, highlight=False)
+    stderr.print(f"qold: {failure.message}", style="red")
     if failure.fix:
-        stderr.print(f"      fix: {failure.fix}", markup=False, highlight=False)
+        stderr.print(f"      fix: {failure.fix}")

@@ -74,7 +74,7 @@ def create(write: Path | None, settings: Settings, as_json: bool) -> None:
     new = open_provisioning(settings).create_gateway()
     if write is not None:
         _write(write, new.id, new.auth, settings)
-        stderr.print(f"gateway {new.id} written to {write}", highlight=False)
+        stderr.print(f"gateway {new.id} written to {write}")
     if as_json:
         print_json({"id": new.id, "auth": new.auth})
     elif write is None:

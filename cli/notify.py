@@ -45,4 +45,4 @@ def test(phone: str, locale: str, settings: Settings) -> None:
     except (Rejected, Unavailable) as exc:
         fix = "./qold config show names the provider in notifier_url"
         raise Failure(f"not sent to {to}: {exc}", fix=fix) from exc
-    stderr.print(f"accepted for {to}: {text}", markup=False, highlight=False)
+    stderr.print(f"accepted for {to}: {text}")

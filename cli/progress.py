@@ -25,13 +25,13 @@ class StartProgress:
     def __call__(self, text: str) -> None:
         match = _FETCHED.fullmatch(text)
         if match is None:
-            self._bars.console.print(text, highlight=False)
+            self._bars.console.print(text)
             return
         name, have, want = match[1], int(match[2]), int(match[3])
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(f"fetching {name}", total=want)
             if not stderr.is_terminal and have < want:
-                stderr.print(f"fetching {want} jars of {name}", highlight=False)
+                stderr.print(f"fetching {want} jars of {name}")
         self._bars.update(self._tasks[name], completed=have, visible=have < want)
 
     def __enter__(self) -> "StartProgress":

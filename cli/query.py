@@ -60,7 +60,7 @@ def command(
     else:
         points = store.query(name, device_id, from_ms, to_ms)
     if not points:
-        stderr.print(f"device {device_id} has no {metric} in this time", highlight=False)
+        stderr.print(f"device {device_id} has no {metric} in this time")
     elif shape == "plot":
         print_text(
             draw(

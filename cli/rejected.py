@@ -36,7 +36,7 @@ def list_rejected(reason: str, settings: Settings, as_json: bool) -> None:
     if as_json:
         return
     if not counts:
-        stderr.print("nothing is refused", highlight=False)
+        stderr.print("nothing is refused")
         return
     rows = Table(box=None)
     rows.add_column("reason")
@@ -69,4 +69,4 @@ def redrive(reason: str, settings: Settings, as_json: bool) -> None:
         highlight=False,
     )
     for still, count in result.still.most_common():
-        stderr.print(f"  {count} {still}", highlight=False)
+        stderr.print(f"  {count} {still}")

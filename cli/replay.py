@@ -80,12 +80,12 @@ def _replay(
     into: str, settings: Settings, folder: Path, from_ms: int, to_ms: int, *, as_json: bool
 ) -> int:
     def told(readings: int) -> None:
-        stderr.print(f"{readings} readings …", highlight=False)
+        stderr.print(f"{readings} readings …")
 
     done = replay_into(into, settings, folder, from_ms=from_ms, to_ms=to_ms, told=told)
     if as_json:
         print_json({"readings": done.readings, "refused": done.refused})
-    stderr.print(f"{done.readings} readings went into {into} again", highlight=False)
+    stderr.print(f"{done.readings} readings went into {into} again")
     if done.refused:
         stderr.print(f"{done.refused} of them could not be used", style="red")
     return 1 if done.refused else 0
@@ -105,7 +105,7 @@ def _configs(settings: Settings, path: Path) -> dict[int, Mapping[str, str]]:
             kept = {key: value for key, value in device.config.items() if key not in OVERLAID}
             configs[device.id] = {**kept, **bounds[unit].as_config()}
     for unit in bounds.keys() - known:
-        stderr.print(f"qold: {path}: there is no device {unit}", markup=False, highlight=False)
+        stderr.print(f"qold: {path}: there is no device {unit}")
     return configs
 
 

@@ -92,12 +92,12 @@ def command(
             rounds=rounds,
             names=chosen,
             brokers=int(brokers),
-            tell=lambda text: stderr.print(text, markup=False, highlight=False),
+            tell=lambda text: stderr.print(text),
         )
     finally:
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
-    stderr.print(verdict(outcome), markup=False, highlight=False)
+    stderr.print(verdict(outcome))
     if as_json:
         print_json(outcome.as_dict())
     else:

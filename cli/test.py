@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -24,6 +25,7 @@ from local.test_groups import GROUPS, GroupResult, end_groups, run_group
 def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -> int:
     """Run the test groups (all of them, or those named) and say what was left out.
 
+    Tests that need a program this machine lacks are left out, with the command that installs it.
     Groups with servers run one after the other, whatever --jobs says. With CI=true nothing may be
     left out: what is missing is installed where this is root, and a skipped test fails its group.
     """
@@ -62,7 +64,7 @@ def command(names: tuple[str, ...], only_list: bool, jobs: int, as_json: bool) -
     has_failed = any(not result.is_good(is_strict) for result in results)
     if as_json:
         print_json({result.name: result.as_dict() for result in results})
-    stderr.print(f"{time.monotonic() - started:.0f} s", highlight=False)
+    stderr.print(f"{time.monotonic() - started:.0f} s")
     (stderr.print if as_json else print_line)(
         f"{passed} passed, {failed} failed, {skipped} skipped"
     )
@@ -76,11 +78,11 @@ def _provide_tools(is_strict: bool) -> None:
     command = " ".join(tools.install_command(missing))
     names = ", ".join(tool.name for tool in missing)
     if not is_strict:
-        stderr.print(f"without {names}, tests are left out: sudo {command}", highlight=False)
+        stderr.print(f"without {names}, tests are left out: sudo {command}")
         return
     if not tools.can_install():
         raise Failure(f"needs {names}", fix=f"sudo {command}", exit_code=MISSING)
-    stderr.print(f"installing {names} …", highlight=False)
+    stderr.print(f"installing {names} …")
     try:
         tools.install(missing)
     except tools.InstallError as exc:
@@ -89,18 +91,22 @@ def _provide_tools(is_strict: bool) -> None:
 
 def _told(result: GroupResult, is_strict: bool) -> GroupResult:
     is_good = result.is_good(is_strict)
+    if is_good:
+        verdict = ("left out", "yellow") if result.is_left_out else ("ok", "green")
+    else:
+        verdict = ("FAILED", "red")
     stderr.print(
         Text.assemble(
             f"{result.name:12} ",
-            ("ok", "green") if is_good else ("FAILED", "red"),
+            verdict,
             f"  {result.passed} passed, {result.failed} failed,"
             f" {result.skipped} skipped, {result.seconds:.0f} s",
         )
     )
-    for reason in result.left_out:
-        stderr.print(f"             left out: {reason}", markup=False, highlight=False)
+    for reason, count in Counter(result.left_out.values()).items():
+        stderr.print(f"             left out: {count}: {reason}")
     for test in result.again:
-        stderr.print(f"             tried again: {test}", markup=False, highlight=False)
+        stderr.print(f"             tried again: {test}")
     if result.again or not is_good:
-        stderr.print(result.output, markup=False, highlight=False)
+        stderr.print(result.output)
     return result

@@ -69,9 +69,7 @@ def _foreground(settings: Settings, found: Stack) -> int:
         with state_lock(settings):
             keeper = Keeper(Path(settings.state_dir) / "logs")
             try:
-                stderr.print(
-                    f"Qold is starting in {settings.state_dir}; Ctrl-C stops", highlight=False
-                )
+                stderr.print(f"Qold is starting in {settings.state_dir}; Ctrl-C stops")
                 with StartProgress() as tell:
                     start(found, settings, keeper, tell=tell, is_stopping=lambda: bool(stopping))
                 _watch(Settings.load(settings.state_dir), keeper, stopping)
@@ -106,7 +104,7 @@ def _watch(settings: Settings, keeper: Keeper, stopping: list[int]) -> None:
                 live.update(table(statuses(settings)), refresh=True)
             elif not was_ready and all(status.is_ready for status in statuses(settings)):
                 was_ready = True
-                stderr.print("ready", highlight=False)
+                stderr.print("ready")
 
 
 def _detach(settings: Settings) -> int:

@@ -66,16 +66,22 @@ class GroupResult:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """The reason of each skipped test."""
     again: list[str] = field(default_factory=list)
     output: str = ""
 
+    @property
+    def is_left_out(self) -> bool:
+        """True when this machine could run none of the group's tests."""
+        return self.skipped > 0 and self.passed == self.failed == 0
+
     def is_good(self, is_strict: bool) -> bool:
-        """No failure, at least one test, few second tries, and no skip where that is not allowed."""
-        is_steady = len(self.again) <= MAX_AGAIN
-        return (
-            self.failed == 0 and self.passed > 0 and is_steady and not (is_strict and self.skipped)
-        )
+        """No failure, few second tries, a test that ran; with `is_strict` no skipped test either."""
+        if is_strict and self.skipped:
+            return False
+        has_run = self.passed > 0 or self.is_left_out
+        return self.failed == 0 and has_run and len(self.again) <= MAX_AGAIN
 
     def as_dict(self) -> dict[str, object]:
         """The counts, for `--json`."""
@@ -155,7 +161,7 @@ def _count(report: Path, result: GroupResult) -> None:
         skip = case.find("skipped")
         if skip is not None:
             result.skipped += 1
-            result.left_out.append(f"{case.get('name')}: {skip.get('message')}")
+            result.left_out[str(case.get("name"))] = str(skip.get("message"))
         elif case.find("failure") is not None or case.find("error") is not None:
             result.failed += 1
         else:

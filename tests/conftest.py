@@ -22,7 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 SOCKETLESS = {"unit", "topology"}
 SERVED = {"contract", "storm", "faults"}
-WITH_PROCESSES = SERVED | {"topology", "e2e"}
+WITH_PROCESSES = SERVED | {"e2e"}
 START_S = 1200
 
 
@@ -32,10 +32,10 @@ def group_of(item):
 
 
 def pytest_collection_modifyitems(items):
-    """Whichever test is the first to use a server waits for its start: minutes on a busy machine.
+    """Tests with servers get time for a start; those with servers or processes get a second try.
 
-    There, too, a server may answer too late for one call; whoever calls tries again, and so do we,
-    once. `./qold test` names every such test, and fails a group that needs more than a few.
+    On a busy machine a server may answer too late for one call. A deterministic test gets one try.
+    `./qold test` names every second try and fails a group that needs more than a few.
     """
     for item in items:
         if group_of(item) in SERVED and item.get_closest_marker("timeout") is None:

@@ -46,8 +46,9 @@ def test_there_is_no_third_try(result_of):
     assert (result.passed, result.failed, len(result.again)) == (0, 1, 1)
 
 
-def test_nothing_is_tried_again_where_there_are_no_processes(result_of):
-    result = result_of("unit", failures=1)
+@pytest.mark.parametrize("group", ["unit", "topology", "test_repository.py"])
+def test_nothing_is_tried_again_where_there_are_no_processes(result_of, group):
+    result = result_of(group, failures=1)
     assert (result.passed, result.failed, result.again) == (0, 1, [])
 
 
@@ -57,3 +58,16 @@ def test_too_many_second_tries_fail_their_group():
     )
     assert few.is_good(is_strict=False)
     assert not many.is_good(is_strict=False)
+
+
+def test_a_group_of_which_nothing_could_run_is_left_out_and_fails_where_nothing_may_be():
+    result = GroupResult(
+        "storm", skipped=2, left_out={"test_a": "needs java", "test_b": "needs java"}
+    )
+    assert result.is_left_out
+    assert result.is_good(is_strict=False)
+    assert not result.is_good(is_strict=True)
+
+
+def test_a_group_without_tests_is_not_good():
+    assert not GroupResult("storm").is_good(is_strict=False)
