@@ -43,6 +43,7 @@ class Events:
         self._topic = topic
         self._pending: dict[Kind, _Pending] = {}
         self._told_at_ms: dict[Kind, int] = {}
+        self._is_blocked = False
 
     def tell(self, kind: Kind, count: int = 1, **data: str | int) -> None:
         """Something happened `count` times; newer `data` replaces older."""
@@ -72,8 +73,12 @@ class Events:
             with self._outbox.writing():
                 self._outbox.append(rows)
         except OutboxUnavailable as exc:
-            log.warning("events=%s wait for the outbox: %s", len(due), exc)
+            # Once per outage: the next attempt follows within a second.
+            if not self._is_blocked:
+                log.warning("events=%s wait for the outbox: %s", len(due), exc)
+            self._is_blocked = True
             return
+        self._is_blocked = False
         for kind in due:
             del self._pending[kind]
             self._told_at_ms[kind] = self._clock.monotonic_ms()

@@ -23,9 +23,10 @@ class StatusFile:
         self._clock = clock
         self._next_ms = clock.monotonic_ms()
         self._started_at_ms = clock.wall_ms()
+        self._is_failing = False
 
     def write_when_due(self, facts: Callable[[], Mapping[str, Any]]) -> None:
-        """Write `facts()` when a second has passed; a failure is logged, never raised."""
+        """Write `facts()` when a second has passed; the first failure in a row is logged."""
         if self._path is None or self._clock.monotonic_ms() < self._next_ms:
             return
         self._next_ms = self._clock.monotonic_ms() + EVERY_MS
@@ -42,4 +43,8 @@ class StatusFile:
             partial.write_text(json.dumps(status), "utf-8")
             partial.replace(self._path)
         except OSError as exc:
-            log.warning("path=%s status not written: %s", self._path, exc)
+            if not self._is_failing:
+                log.warning("path=%s status not written: %s", self._path, exc)
+            self._is_failing = True
+        else:
+            self._is_failing = False

@@ -11,6 +11,8 @@ from gateway.settings import SettingsError
 
 READ_BYTES = 64 * 1024
 REOPEN_FIRST_MS = 500
+# Also how long a port must stay open before its loss counts as the first again: a port that opens
+# and fails at once is logged twice a minute.
 REOPEN_LAST_MS = 30_000
 _WRITE_TIMEOUT_S = 1.0
 _LOOK_S = 0.02
@@ -28,6 +30,7 @@ class SerialLink:
         self._baud = baud
         self._clock = clock
         self._port: serial.SerialBase | None = None
+        self._opened_at_ms = 0
         self._reopen_at_ms = clock.monotonic_ms()
         self._reopen_delay_ms = REOPEN_FIRST_MS
 
@@ -93,7 +96,7 @@ class SerialLink:
             return False
         log.info("port=%s open", self.url)
         self.away_since_ms = None
-        self._reopen_delay_ms = REOPEN_FIRST_MS
+        self._opened_at_ms = now_ms
         return True
 
     def _lose(self, reason: OSError) -> None:
@@ -101,6 +104,8 @@ class SerialLink:
         if self._port is not None:
             self.lost_count += 1
             self.away_since_ms = now_ms
+            if now_ms - self._opened_at_ms >= REOPEN_LAST_MS:
+                self._reopen_delay_ms = REOPEN_FIRST_MS
         log.warning("port=%s away: %s", self.url, reason)
         self.close()
         self._reopen_at_ms = now_ms + self._reopen_delay_ms

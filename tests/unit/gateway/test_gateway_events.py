@@ -63,12 +63,15 @@ def test_kinds_do_not_wait_for_each_other(events: Events, tmp_path: Path) -> Non
 
 
 def test_an_outbox_that_cannot_be_written_gets_it_later(
-    events: Events, outbox: Outbox, tmp_path: Path
+    events: Events, outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Each second it is tried; a line of the log each time would fill the disk."""
     database = outbox._follow()
     database.execute_sql("PRAGMA query_only = 1")
     events.tell(Kind.OUTBOX_UNAVAILABLE, error="read only")
-    events.flush()
+    for _ in range(60):
+        events.flush()
+    assert sum("wait for the outbox" in message for message in caplog.messages) == 1
     assert told(tmp_path) == []
     database.execute_sql("PRAGMA query_only = 0")
     events.flush()

@@ -311,6 +311,22 @@ class TestPort:
         assert 5 <= sum("away" in message for message in caplog.messages) <= 10
         component.close()
 
+    def test_a_port_that_opens_and_fails_at_once_is_tried_less_and_less_often(
+        self, tmp_path: Path, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A hostile or broken adapter: its loss is logged, and the log must not fill the disk."""
+        port = tmp_path / "ttyUSB0"
+        component = Input(gateway_settings(tmp_path), clock, port=str(port))
+        for second in range(240):
+            line = SerialLine()
+            port.unlink(missing_ok=True)
+            port.symlink_to(line.path)
+            clock.advance_to(NOW_MS + second * 1_000)
+            component.step()
+            line.close()
+        assert 5 <= sum("away" in message for message in caplog.messages) <= 15
+        component.close()
+
     def test_the_port_is_ours_alone(self, build: Build, line: SerialLine, tmp_path: Path) -> None:
         build()
         second = build(outbox_path=tmp_path / "other.db")
