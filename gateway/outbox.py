@@ -18,14 +18,13 @@ from peewee import (
     chunked,
 )
 
-from gateway import memory
 from gateway.clock import Clock
+from gateway.memory import FORGET_ROWS, Memory
 from gateway.outbox_file import OutboxUnavailable, Quarantine, open_file
+from gateway.room import ITEM_BYTES, MESSAGE_BYTES, Division, Room
 from gateway.settings import GatewaySettings, Policy
 
-# Retransmissions come within seconds, so a full outbox gives the rest of the memory away first.
-MEMORY_WHEN_FULL_S = 600
-_DROP_ROWS = 1000
+# Rows of one INSERT: SQLite allows 32 766 parameters, three a row.
 _INSERT_ROWS = 1000
 
 
@@ -53,7 +52,8 @@ class Outbox:
         self.quarantined: list[Quarantine] = []
         self.dropped = 0
         self._path = settings.outbox_path
-        self._max_bytes = settings.outbox_max_bytes
+        self._division = Division.of(settings.outbox_max_bytes)
+        self.memory = Memory(self._division.remembered_items)
         self._policy = settings.policy
         self._clock = clock
         self._database: SqliteDatabase | None = None
@@ -66,8 +66,13 @@ class Outbox:
     @contextlib.contextmanager
     def writing(self) -> Iterator[SqliteDatabase]:
         """One durable transaction: when this ends without an error, it is on the disk."""
-        with self._connected() as database, database.atomic("IMMEDIATE"):
-            yield database
+        try:
+            with self._connected() as database, database.atomic("IMMEDIATE"):
+                yield database
+        except BaseException:
+            self.memory.undo()
+            raise
+        self.memory.settle()
 
     def append(self, rows: Sequence[tuple[int, str, str]]) -> None:
         """Within `writing`: add (timestamp, message, topic) rows in order."""
@@ -75,22 +80,22 @@ class Outbox:
         for chunk in chunked(rows, _INSERT_ROWS):
             self._messages.insert_many(chunk, fields=fields).execute()
 
-    def make_room(self, database: SqliteDatabase) -> bool:
-        """Within `writing`: True when readings may be added; drops the oldest if so told."""
-        if _used(database) <= self._max_bytes:
-            return True
-        memory.forget(database, now=self._clock.wall_ms() // 1000, kept_s=MEMORY_WHEN_FULL_S)
-        while _used(database) > self._max_bytes:
-            dropped = self._drop_oldest(database) if self._policy is Policy.DROP_OLDEST else 0
-            if not dropped:
-                return False
-            self.dropped += dropped
-        return True
+    def room(self, database: SqliteDatabase) -> Room:
+        """Within `writing`: what may be added to the messages; the policy decides at the limit."""
+        memory_bytes = self.memory.count(database) * ITEM_BYTES
+        free_bytes = self._division.messages - (_used(database) - memory_bytes)
+        return Room(free_bytes, lambda size: self._drop_oldest(database, size))
 
     def forget(self) -> None:
-        """Drop from the memory what is older than 24 h."""
-        with self.writing() as database:
-            memory.forget(database, now=self._clock.wall_ms() // 1000)
+        """Drop from the memory what is older than 24 h or beyond its room."""
+        now = self._clock.wall_ms() // 1000
+        forgotten = FORGET_ROWS
+        while forgotten >= FORGET_ROWS:
+            # Short transactions, each with its own commit: SQLite's log stays small.
+            with self.writing() as database:
+                forgotten = self.memory.expire(database, now=now)
+                if forgotten < FORGET_ROWS:
+                    forgotten = self.memory.trim(database)
 
     def span(self) -> Span | None:
         """The first and last waiting message, or None."""
@@ -149,8 +154,9 @@ class Outbox:
             return self._database
         self.close()
         self._database, quarantine = open_file(
-            self._path, max_bytes=self._max_bytes, wall_ms=self._clock.wall_ms()
+            self._path, division=self._division, wall_ms=self._clock.wall_ms()
         )
+        self.memory.reopen()
         self._messages = _model(self._database)
         self._is_corrupt = False
         self._inode = _inode(self._path)
@@ -159,12 +165,24 @@ class Outbox:
             self.quarantined.append(quarantine)
         return self._database
 
-    def _drop_oldest(self, database: SqliteDatabase) -> int:
+    def _drop_oldest(self, database: SqliteDatabase, size: int) -> int:
+        """Drop messages of `size` bytes or a little more, if allowed; the bytes that were freed."""
+        if self._policy is not Policy.DROP_OLDEST:
+            return 0
         cursor = database.execute_sql(
-            "DELETE FROM Messages WHERE id IN (SELECT id FROM Messages ORDER BY id LIMIT ?)",
-            (_DROP_ROWS,),
+            "SELECT id, length(CAST(message AS BLOB)) + length(CAST(topic AS BLOB))"
+            " FROM Messages ORDER BY id"
         )
-        return int(cursor.rowcount)
+        freed = last_id = 0
+        for message_id, text_bytes in cursor:
+            last_id = message_id
+            freed += text_bytes + MESSAGE_BYTES
+            if freed >= size:
+                break
+        cursor.close()
+        dropped = database.execute_sql("DELETE FROM Messages WHERE id <= ?", (last_id,))
+        self.dropped += int(dropped.rowcount)
+        return freed
 
 
 class _StringField(Field):

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from peewee import PeeweeException, SqliteDatabase
 
+from gateway.room import PAGE_BYTES, Division
+
 VERSION = 1
 BUSY_TIMEOUT_S = 5
-PAGE_BYTES = 4096
-# Beyond the size limit, so that deleting and telling staff still work when the outbox is full.
-RESERVE_BYTES = 2 * 2**20
 
 _SCHEMA = Path(__file__).parent / "schema" / f"outbox-{VERSION}.sql"
 _SALVAGE_ROWS = 1000
@@ -45,15 +44,15 @@ class Quarantine:
 
 
 def open_file(
-    path: Path, *, max_bytes: int, wall_ms: int
+    path: Path, *, division: Division, wall_ms: int
 ) -> tuple[SqliteDatabase, Quarantine | None]:
     """A connected database at the current version; raises OutboxUnavailable or NewerOutbox."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(path):
             problem = _problem(path)
-            quarantine = None if problem is None else _mend(path, problem, max_bytes, wall_ms)
-            return _connect(path, max_bytes), quarantine
+            quarantine = None if problem is None else _mend(path, problem, division, wall_ms)
+            return _connect(path, division), quarantine
     except (sqlite3.Error, PeeweeException, OSError) as exc:
         raise OutboxUnavailable(f"{path}: {exc}") from exc
 
@@ -91,12 +90,12 @@ def _problem(path: Path) -> str | None:
     return "tables without a version" if version == 0 and tables else None
 
 
-def _mend(path: Path, problem: str, max_bytes: int, wall_ms: int) -> Quarantine:
+def _mend(path: Path, problem: str, division: Division, wall_ms: int) -> Quarantine:
     """A new file is whole before the corrupt one goes, so that this may end at any moment."""
     mended = _mended(path)
     for suffix in ("", "-wal", "-shm"):
         Path(f"{mended}{suffix}").unlink(missing_ok=True)
-    database = _connect(mended, max_bytes)
+    database = _connect(mended, division)
     try:
         salvaged = _salvage(path, database)
     finally:
@@ -125,7 +124,7 @@ def _move_aside(path: Path, wall_ms: int) -> Path:
     return aside
 
 
-def _connect(path: Path, max_bytes: int) -> SqliteDatabase:
+def _connect(path: Path, division: Division) -> SqliteDatabase:
     # It holds device tokens; SQLite gives the files beside it the same mode.
     path.touch(mode=0o600)
     database = SqliteDatabase(
@@ -134,8 +133,9 @@ def _connect(path: Path, max_bytes: int) -> SqliteDatabase:
         pragmas={
             "journal_mode": "wal",
             "synchronous": "full",
-            "journal_size_limit": 4 * 2**20,
-            "max_page_count": (max_bytes + RESERVE_BYTES) // PAGE_BYTES,
+            "journal_size_limit": division.checkpoint_pages * PAGE_BYTES,
+            "wal_autocheckpoint": division.checkpoint_pages,
+            "max_page_count": division.file_pages,
         },
     )
     database.connect()

@@ -9,7 +9,9 @@ import serial
 from gateway.clock import Clock
 from gateway.settings import SettingsError
 
-READ_BYTES = 64 * 1024
+# Bytes of one read, stored with one commit: what a terminal gives at most. It bounds what a
+# transaction adds to the outbox (19 full frames) and how long an ack waits behind noise.
+READ_BYTES = 4096
 REOPEN_FIRST_MS = 500
 # Also how long a port must stay open before its loss counts as the first again: a port that opens
 # and fails at once is logged twice a minute.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gateway import memory
 from gateway.clock import Clock
 from gateway.events import Events, Kind
 from gateway.input.link import SerialLink
 from gateway.memory import Measurement
 from gateway.outbox import Outbox
 from gateway.outbox_file import OutboxUnavailable
+from gateway.room import MESSAGE_BYTES
 from gateway.settings import GatewaySettings, SettingsError
 from gateway.status import StatusFile
 from qold.wire import Frame, FrameReader, ReaderCounters, encode
@@ -70,6 +70,7 @@ class Input:
     def step(self) -> bool:
         """Read what is there, store it, acknowledge it; True when bytes came. Never waits."""
         self._watch_clock()
+        self._keep_house()
         data = self._link.read()
         if self._link.lost_count != self._lost_count:
             self._lost_count = self._link.lost_count
@@ -77,7 +78,6 @@ class Input:
         frames = [frame for frame in self._reader.feed(data) if isinstance(frame, Frame)]
         if frames:
             self._acknowledge(self._store(frames))
-        self._keep_house()
         return bool(data)
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -103,22 +103,24 @@ class Input:
         stored: list[Frame] = []
         rows: list[tuple[int, str, str]] = []
         repeats = 0
+        memory = self._outbox.memory
+        topic = self._settings.reports_topic
+        row_bytes = MESSAGE_BYTES + len(topic)
         try:
             with self._outbox.writing() as database:
-                has_room = self._outbox.make_room(database)
+                room = self._outbox.room(database)
                 for frame in frames:
                     heard = _measurements(frame, now)
                     new = memory.unknown(database, heard)
-                    if new and not has_room:
+                    messages = [_message(frame.token, item) for item in new]
+                    if new and not room.take(sum(map(len, messages)) + len(new) * row_bytes):
                         continue
                     memory.remember(database, new)
-                    rows += [
-                        (now, _message(frame.token, item), self._settings.reports_topic)
-                        for item in new
-                    ]
+                    rows += [(now, message, topic) for message in messages]
                     repeats += len(heard) - len(new)
                     stored.append(frame)
                 self._outbox.append(rows)
+                memory.trim(database)
         except OutboxUnavailable as exc:
             self._outbox.dropped = dropped_before
             self.counters.refused += len(frames)
@@ -169,6 +171,7 @@ class Input:
             "port": {"url": self._link.url, "open": self._link.is_open},
             "counters": asdict(self.counters),
             "dropped": self._outbox.dropped,
+            "forgotten": self._outbox.memory.forgotten,
         }
         try:
             facts["outbox_bytes"] = self._outbox.used_bytes()

@@ -9,6 +9,8 @@ import pytest
 from cobs import cobs
 
 from gateway.input import Input
+from gateway.outbox import Outbox
+from gateway.room import Division
 from gateway.settings import Policy, SettingsError
 from local.simulator.clock import SimulatedClock, SkewedClock
 from local.simulator.serial_line import SerialLine
@@ -235,7 +237,7 @@ class TestFullOutbox:
         assert rows[1][0]["event"] == {
             "kind": "outbox-drop",
             "time": NOW,
-            "data": {"count": 1000},
+            "data": {"count": 1},
         }
 
     def test_a_full_disk_is_no_crash(self, build: Build, line: SerialLine, tmp_path: Path) -> None:
@@ -250,6 +252,87 @@ class TestFullOutbox:
         assert waiting(gateway_settings(tmp_path)) == []
         database.execute_sql("PRAGMA max_page_count = 100000")
         assert len(send(component, line, *frames)) == 19
+
+
+class TestFlood:
+    """Forged frames, which need no credentials here, at a limit of 1 MB; 32 new items in each."""
+
+    HONEST = 100
+
+    @pytest.fixture
+    def component(self, build: Build) -> Input:
+        """Its commits do not wait for the disk, which none of these tests is about."""
+        component = build(outbox_max_bytes=2**20)
+        component._outbox._follow().execute_sql("PRAGMA synchronous = OFF")
+        return component
+
+    def forged(self, number: int) -> Frame:
+        """A device id of its own and 32 measurements, the numbers as far apart as they can be."""
+        return frame(1_000 + number * 3_500_000 % (2**31 - 1_001), number, count=32)
+
+    def flood(self, component: Input, line: SerialLine, frames: int) -> Iterator[None]:
+        """Nineteen of them are what one read holds, so each step is one commit."""
+        for start in range(0, frames, 19):
+            send(component, line, *map(self.forged, range(start, min(frames, start + 19))))
+            yield
+
+    def test_repeats_take_no_room_of_the_messages(
+        self, component: Input, line: SerialLine, tmp_path: Path
+    ) -> None:
+        """`output` publishes the forged ones; those that wait must not go for the memory's sake."""
+        send(component, line, *(frame(device) for device in range(1, self.HONEST + 1)))
+        uplink = Outbox(component._settings, component._clock)
+        uplink._follow().execute_sql("PRAGMA synchronous = OFF")
+        for _ in self.flood(component, line, 600):
+            uplink.delete([row.id for row in uplink.oldest(9_999) if row.id > self.HONEST])
+        assert [row.id for row in uplink.oldest(9_999)] == list(range(1, self.HONEST + 1))
+        uplink.close()
+        assert component._outbox.dropped == component.counters.refused == 0
+        limit = Division.of(2**20).remembered_items
+        with sqlite3.connect(tmp_path / "outbox.db") as connection:
+            assert connection.execute("SELECT count(*) FROM Items").fetchone() == (limit,)
+        connection.close()
+        assert component._outbox.memory.forgotten == self.HONEST + 600 * 32 - limit
+
+    def test_the_newest_stay_and_the_disk_is_bounded(
+        self, component: Input, line: SerialLine, tmp_path: Path
+    ) -> None:
+        """Nothing is published; file, log and index together stay below `max_mb` at any moment."""
+        largest = 0
+        for _ in self.flood(component, line, 190):
+            sizes = [file.stat().st_size for file in tmp_path.glob("outbox.db*")]
+            largest = max(largest, sum(sizes))
+        assert largest <= 2**20
+        assert component.counters.acknowledged == 190
+        ids = [row_id for row_id, *_ in waiting(gateway_settings(tmp_path))]
+        assert ids == list(range(component._outbox.dropped + 1, 190 * 32 + 1))
+        assert len(ids) >= 0.8 * Division.of(2**20).messages / 140, "the room is used"
+
+    def test_a_repeat_is_known_while_its_room_lasts_and_stored_again_after_it(
+        self, component: Input, line: SerialLine
+    ) -> None:
+        """The raw store's key finds the second one; a frame is acknowledged in either case."""
+        send(component, line, frame())
+        for _ in self.flood(component, line, 19):
+            assert send(component, line, frame()) == [frame().ack()]
+        assert component.counters.repeats == 1
+        for _ in self.flood(component, line, 57):
+            pass
+        before = component.counters.readings
+        assert send(component, line, frame()) == [frame().ack()]
+        assert component.counters.readings == before + 1
+
+    def test_a_transaction_that_failed_counts_for_nothing(
+        self, component: Input, line: SerialLine
+    ) -> None:
+        send(component, line, frame())
+        database = component._outbox._follow()
+        database.execute_sql("PRAGMA max_page_count = 1")
+        line.send(b"".join(encode(self.forged(number)) for number in range(19)))
+        step_until(component, line, lambda: component.counters.refused >= 19)
+        with component._outbox.writing() as database:
+            assert component._outbox.memory.count(database) == 1
+        assert component._outbox.memory.forgotten == 0
 
 
 class TestClock:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.outbox import Outbox, Row
 from gateway.outbox_file import NewerOutbox, OutboxUnavailable
+from gateway.room import Division
 from gateway.settings import Policy
 from local.simulator.clock import SimulatedClock
 from tests.support.gateways import NOW, NOW_MS, gateway_settings
@@ -243,47 +244,95 @@ class TestCorruption:
 
 
 class TestSize:
-    def fill(self, outbox: Outbox, megabytes: int) -> None:
+    def fill(self, outbox: Outbox, rows: int) -> None:
         with outbox.writing():
-            outbox.append([(NOW, "x" * 1_000, "reports")] * (megabytes * 1_200))
+            outbox.append([(NOW, "x" * 1_000, "reports")] * rows)
+
+    def take(self, outbox: Outbox, size: int) -> bool:
+        with outbox.writing() as database:
+            return outbox.room(database).take(size)
 
     def test_under_the_limit_there_is_room(self, tmp_path: Path) -> None:
-        outbox = make(tmp_path, max_bytes=2**21)
-        self.fill(outbox, 1)
-        with outbox.writing() as database:
-            assert outbox.make_room(database) is True
+        outbox = make(tmp_path, max_bytes=2**22)
+        self.fill(outbox, 500)
+        assert self.take(outbox, 10_000)
         assert outbox.dropped == 0
         outbox.close()
 
     def test_over_the_limit_there_is_none_until_something_goes(self, tmp_path: Path) -> None:
-        outbox = make(tmp_path, max_bytes=2**20)
-        self.fill(outbox, 1)
-        with outbox.writing() as database:
-            assert outbox.make_room(database) is False
+        outbox = make(tmp_path, max_bytes=2**22)
+        self.fill(outbox, Division.of(2**22).messages // 1_400)
+        assert not self.take(outbox, 100_000)
         outbox.oldest(1)
-        outbox.delete(range(1, 601))
-        with outbox.writing() as database:
-            assert outbox.make_room(database) is True
+        outbox.delete(range(1, 201))
+        assert self.take(outbox, 100_000)
         outbox.close()
 
-    def test_drop_oldest_drops_the_oldest(self, tmp_path: Path) -> None:
-        outbox = make(tmp_path, max_bytes=2**21, policy=Policy.DROP_OLDEST)
-        self.fill(outbox, 2)
-        with outbox.writing() as database:
-            assert outbox.make_room(database) is True
+    def test_drop_oldest_drops_no_more_than_comes_in(self, tmp_path: Path) -> None:
+        outbox = make(tmp_path, max_bytes=2**22, policy=Policy.DROP_OLDEST)
+        rows = Division.of(2**22).messages // 1_400
+        self.fill(outbox, rows)
+        assert self.take(outbox, 100_000)
         span = outbox.span()
         assert span is not None
-        assert (span.first_id, span.last_id) == (outbox.dropped + 1, 2_400)
-        assert outbox.used_bytes() <= 2**21
+        assert (span.first_id, span.last_id) == (outbox.dropped + 1, rows)
+        assert 0 < outbox.dropped <= 100
         outbox.close()
 
-    def test_the_file_never_grows_past_its_limit_and_reserve(self, tmp_path: Path) -> None:
-        outbox = make(tmp_path, max_bytes=2**20)
-        self.fill(outbox, 1)
-        with pytest.raises(OutboxUnavailable, match="is full"):
-            self.fill(outbox, 2)
-        put(outbox, 1)
-        outbox.oldest(1)
-        outbox.delete(range(1, 601))
-        assert outbox.used_bytes() <= 3 * 2**20
+    def test_a_smaller_max_mb_takes_the_oldest_step_by_step(self, tmp_path: Path) -> None:
+        """Two bytes go for each that comes in, so that newer messages alone drop older ones."""
+        outbox = make(tmp_path, max_bytes=2**23)
+        self.fill(outbox, 2_000)
         outbox.close()
+        outbox = make(tmp_path, max_bytes=2**20, policy=Policy.DROP_OLDEST)
+        assert self.take(outbox, 10_000)
+        assert 10 < outbox.dropped <= 20
+        outbox.close()
+
+    def test_the_file_never_grows_past_its_limit(self, tmp_path: Path) -> None:
+        outbox = make(tmp_path, max_bytes=2**20)
+        with pytest.raises(OutboxUnavailable, match="is full"):
+            self.fill(outbox, 1_000)
+        self.fill(outbox, 200)
+        outbox.oldest(1)
+        outbox.delete(range(1, 101))
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 2**20
+        outbox.close()
+
+
+def test_a_file_whose_memory_outgrew_its_room_keeps_its_messages(
+    tmp_path: Path, path: Path
+) -> None:
+    """Version 1 as gateways wrote it before repeats had a room of their own: items of a flood."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "PRAGMA journal_mode = wal;"
+        "CREATE TABLE Messages (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL,"
+        " message STRING NOT NULL, topic STRING NOT NULL);"
+        "CREATE TABLE Items (device_id INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+        " measured INTEGER NOT NULL, temperature INTEGER NOT NULL, battery INTEGER NOT NULL,"
+        " flags INTEGER NOT NULL, heard INTEGER NOT NULL,"
+        " PRIMARY KEY (device_id, sequence, measured, temperature, battery, flags)) WITHOUT ROWID;"
+        "CREATE INDEX items_heard ON Items (heard); PRAGMA user_version = 1"
+    )
+    with connection:
+        connection.executemany(
+            "INSERT INTO Messages (timestamp, message, topic) VALUES (?, '{}', 'reports')",
+            [(NOW,)] * 200,
+        )
+        connection.executemany(
+            "INSERT INTO Items VALUES (?, 0, 0, 421, 88, 0, ?)",
+            [(device, NOW - 9_000 + device) for device in range(1, 9_001)],
+        )
+    connection.close()
+    outbox = make(tmp_path, max_bytes=2**20, policy=Policy.DROP_OLDEST)
+    outbox.forget()
+    limit = Division.of(2**20).remembered_items
+    with outbox.writing() as database:
+        (oldest,) = database.execute_sql("SELECT min(device_id) FROM Items").fetchone()
+        assert outbox.memory.count(database) == limit
+        assert outbox.room(database).take(1_000)
+    assert oldest == 9_001 - limit, "the items stored last are kept"
+    assert outbox.memory.forgotten == 9_000 - limit
+    assert (len(outbox.oldest(999)), outbox.dropped) == (200, 0)
+    outbox.close()
