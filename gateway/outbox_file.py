@@ -96,6 +96,9 @@ def _mend(path: Path, problem: str, division: Division, wall_ms: int) -> Quarant
     for suffix in ("", "-wal", "-shm"):
         Path(f"{mended}{suffix}").unlink(missing_ok=True)
     database = _connect(mended, division)
+    # Room for every message of the old file, which may have been written under a larger limit.
+    old_pages = sum(_size(Path(f"{path}{suffix}")) for suffix in ("", "-wal")) // PAGE_BYTES
+    database.pragma("max_page_count", division.file_pages + old_pages)
     try:
         salvaged = _salvage(path, database)
     finally:
@@ -104,6 +107,10 @@ def _mend(path: Path, problem: str, division: Division, wall_ms: int) -> Quarant
     mended.rename(path)
     log.error("path=%s corrupt: %s; moved to %s, salvaged=%s", path, problem, aside, salvaged)
     return Quarantine(aside, problem, salvaged)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _mended(path: Path) -> Path:
@@ -158,7 +165,9 @@ def _salvage(corrupt: Path, database: SqliteDatabase) -> int:
             with contextlib.suppress(sqlite3.DatabaseError):
                 cursor = source.execute(statement)
                 while rows := _fetch(cursor):
-                    into.executemany("INSERT OR IGNORE INTO Messages VALUES (?, ?, ?, ?)", rows)
+                    # One commit for all: a memory card needs tens of milliseconds for each.
+                    with database.atomic():
+                        into.executemany("INSERT OR IGNORE INTO Messages VALUES (?, ?, ?, ?)", rows)
     (count,) = into.execute("SELECT count(*) FROM Messages").fetchone()
     return int(count)
 

@@ -198,6 +198,15 @@ class TestCorruption:
         assert sorted(file.name for file in tmp_path.iterdir() if "mended" in file.name) == []
         outbox.close()
 
+    def test_a_file_larger_than_the_limit_of_now_loses_nothing(self, tmp_path: Path) -> None:
+        path = self.corrupt(tmp_path, rows=20_000)
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 0")
+        connection.close()
+        outbox = make(tmp_path, max_bytes=2**20)
+        assert len(outbox.oldest(99_999)) == outbox.quarantined[0].salvaged == 20_000
+        outbox.close()
+
     def test_twice_on_one_day(self, tmp_path: Path) -> None:
         for _ in range(3):
             self.corrupt(tmp_path, rows=1).write_bytes(b"noise" * 1000)
