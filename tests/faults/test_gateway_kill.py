@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cobs import cobs
 
 from gateway.clock import SystemClock
 from local.simulator.serial_line import SerialLine
 from qold.adapters.log.sqlite import SqliteLog
 from qold.wire import Ack, Frame, Item, encode
+from qold.wire.crc import crc16
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("QOLD_KILLS", "10"))
@@ -108,14 +110,18 @@ class Gateway:
         return self._processes[component].pid
 
     def counters(self, component: str) -> dict[str, int]:
-        counters: dict[str, int] = self._status(component)["counters"]
+        counters: dict[str, int] = self.status(component)["counters"]
         return counters
 
     def is_up(self, component: str) -> bool:
         """The process that runs now has written its status."""
-        return self._status(component).get("pid") == self.pid(component)
+        return self.status(component).get("pid") == self.pid(component)
 
-    def _status(self, component: str) -> dict[str, Any]:
+    def peak_memory_kb(self, component: str) -> int:
+        status = Path(f"/proc/{self.pid(component)}/status").read_text("utf-8")
+        return int(status.split("VmHWM:")[1].split()[0])
+
+    def status(self, component: str) -> dict[str, Any]:
         file = self.folder / "status" / f"{component}.json"
         return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
@@ -173,7 +179,9 @@ class Traffic:
             if not self._line.is_waiting:
                 self._send(now_s, new=new)
             for ack in self._line.exchange():
-                self._take(self._devices[ack.device_id], ack)
+                # A forged frame's ack is for no device of ours.
+                if ack.device_id in self._devices:
+                    self._take(self._devices[ack.device_id], ack)
             self._line.wait(0.01)
 
     def _send(self, now_s: float, *, new: bool) -> None:
@@ -243,6 +251,45 @@ def test_a_full_disk_stops_the_acks_and_nothing_else(gateway: Gateway) -> None:
     traffic.flow(lambda: traffic.frames >= goal)
     assert gateway.pid("input") == pid
     assert traffic.acknowledged <= set(gateway.in_outbox())
+    assert gateway.kill("input", signal.SIGTERM) == 0
+
+
+def test_noise_on_the_line_costs_no_reading(gateway: Gateway) -> None:
+    """Between the devices' frames: random bytes, delimiters alone, tiny frames, frames of another
+    version, bytes without a delimiter, forged frames of one item; counted, bounded, not answered.
+    """
+    rng = random.Random(SEED)
+    content = Frame(1, 789, 0, (Item(0, 421, 88),)).to_bytes()[:-2].replace(b"\x01", b"\x02", 1)
+    other_version = cobs.encode(content + crc16(content).to_bytes(2, "big")) + b"\0"
+    forged = [
+        encode(Frame(rng.randrange(1_000, 2**31), 1, n, (Item(0, 421, 88),))) for n in range(300)
+    ]
+    noise = [
+        rng.randbytes(200_000) + b"\0",
+        b"\0" * 200_000,
+        b"\1\1\0" * 20_000,
+        other_version * 2_000,
+        b"\1" * 500_000 + b"\0",
+        b"".join(forged),
+    ]
+    gateway.start("input")
+    traffic = Traffic(gateway.line)
+    traffic.flow(lambda: traffic.frames >= DEVICES)
+    before = gateway.peak_memory_kb("input")
+    for sort in noise:
+        gateway.line.send(sort)
+        goal = traffic.frames + 1
+        traffic.flow(lambda goal=goal: traffic.frames >= goal)
+    traffic.flow(lambda: traffic.is_answered, new=False)
+    goal = traffic.frames
+    traffic.flow(lambda: gateway.counters("input")["acknowledged"] >= goal + 300, new=False)
+    link = gateway.status("input")["counters"]["link"]
+    assert link["version"] >= 2_000
+    assert link["length"] >= 20_000
+    assert link["overlong"] >= 1
+    assert traffic.acknowledged <= set(gateway.in_outbox())
+    assert gateway.peak_memory_kb("input") - before < 8_000
+    assert len((gateway.folder / "input.log").read_text("utf-8").splitlines()) == 1
     assert gateway.kill("input", signal.SIGTERM) == 0
 
 
