@@ -13,6 +13,7 @@ import click
 from cli.errors import USAGE, Failure, as_failure, show
 from qold.plain_logs import keep_logs_plain
 from qold.plain_text import is_plain, visible
+from qold.private_files import restrict_umask
 
 COMMANDS = {
     "demo": "simulate a fleet and send it through everything, live on the screen",
@@ -68,6 +69,7 @@ def qold() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     keep_logs_plain()
+    restrict_umask()
     try:
         _check_arguments(sys.argv[1:] if arguments is None else arguments)
         result = qold.main(arguments, prog_name="qold", standalone_mode=False)

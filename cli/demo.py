@@ -25,6 +25,7 @@ from local.simulator.faults import FAULTS
 from local.simulator.limits_file import read_limits_file
 from local.simulator.recording import RecordedUnit, read_recording
 from local.simulator.refrigerator import Refrigerator, Source
+from qold.private_files import check_folder
 from qold.settings import Settings
 
 START_S = 1_795_456_000 // 86_400 * 86_400
@@ -177,6 +178,8 @@ def command(
     if not any(True for source in sources for _ in source.sendings()):
         raise Failure("no device sends within these --hours", exit_code=USAGE)
     plan = Plan(sources=sources, gateways=gateways, seed=seed, speed=speed, faults=faults)
+    if keep is not None:
+        check_folder(keep)
     if keep is not None and keep.exists() and not (keep.is_dir() and not any(keep.iterdir())):
         raise Failure(
             f"--keep {keep}: not an empty folder", fix="name a new folder", exit_code=USAGE

@@ -8,6 +8,7 @@ from local.services.servers import NotReady
 from qold.keyring import KeyringError
 from qold.plain_text import visible
 from qold.ports import Rejected, Unavailable
+from qold.private_files import NotPrivate
 from qold.settings import SettingsError
 
 FAILED, USAGE, MISSING, NOT_MET = 1, 2, 3, 4
@@ -37,6 +38,8 @@ def as_failure(exc: Exception) -> Failure | None:
     if isinstance(exc, ArtifactsError | NotReady):
         message, _, fix = str(exc).partition("\nfix: ")
         return Failure(message, fix=fix, exit_code=MISSING)
+    if isinstance(exc, NotPrivate):
+        return Failure(f"{exc.filename}: {exc.strerror}", fix=exc.fix, exit_code=MISSING)
     if isinstance(exc, KeyringError):
         return Failure(str(exc), exit_code=MISSING)
     if isinstance(exc, Rejected) and exc.reason == "unknown-topic":

@@ -20,6 +20,7 @@ from local.soak.page import page, table, verdict
 from local.soak.soak import run
 from local.soak.traffic import LEAST_RATE, RATE
 from qold.clock import SystemClock
+from qold.private_files import check_folder
 
 
 @click.command(epilog="Faults: " + "; ".join(f"{f.name}: {f.meaning}" for f in FAULTS.values()))
@@ -77,6 +78,8 @@ def command(
     few = [name for name in chosen if FAULTS[name].brokers > int(brokers)]
     if few:
         raise Failure(f"{', '.join(few)}: with --brokers 3", exit_code=USAGE)
+    if state is not None:
+        check_folder(state)
     if state is not None and state.exists() and any(state.iterdir()):
         raise Failure(f"{state} is not empty", fix="name a new --state DIR", exit_code=USAGE)
     unwind_on_sigterm()

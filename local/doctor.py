@@ -121,16 +121,14 @@ def _state_folder(folder: Path) -> Finding:
         )
     if existing != folder:
         return Finding("state folder", "ok", f"{folder} will be made")
-    if folder.stat().st_mode & 0o022:
-        return Finding(
-            "state folder", "warning", f"{folder}: others may write", f"chmod go-w {folder}"
-        )
     return Finding("state folder", "ok", str(folder))
 
 
 def _secrets(folder: Path) -> Finding:
     if not folder.is_dir():
         return Finding("secrets", "ok", "made at the first start")
+    if folder.stat().st_mode & 0o077:
+        return Finding("secrets", "warning", f"others may list {folder}", f"chmod 700 {folder}")
     loose = [path for path in folder.iterdir() if path.stat().st_mode & 0o077]
     if loose:
         names = ", ".join(path.name for path in loose)

@@ -23,13 +23,14 @@ ROOMS = {
     "src/qold/domain": (set(), {"qold.domain", "qold.plain_text"}),
     "src/qold/records.py": ({"msgspec"}, {"qold.domain"}),
     "src/qold/rows.py": ({"msgspec"}, {"qold.domain"}),
+    "src/qold/private_files.py": (set(), set()),
     "src/qold/ports": (set(), {"qold.domain", "qold.ports"}),
     "src/bolts": ({"streamparse", "msgspec"}, {"qold", "bolts"}),
     "src/spouts": ({"streamparse", "msgspec"}, {"qold", "spouts"}),
     "topologies": ({"streamparse"}, {"bolts", "spouts", "qold.topology_config"}),
     "gateway": (
         {"serial", "peewee", "confluent_kafka"},
-        {"gateway", "qold.wire", *TEXT},
+        {"gateway", "qold.wire", "qold.private_files", *TEXT},
     ),
 }
 WIRING = ("wiring.py", "wiring_log.py", "wiring_stores.py")
@@ -38,6 +39,7 @@ ADAPTER_MAY = {
     "qold.domain",
     "qold.records",
     "qold.clock",
+    "qold.private_files",
     "qold.adapters.sqlite_file",
     "qold.adapters.json_lines_file",
     "qold.adapters.http_service",
@@ -125,6 +127,7 @@ CLEAN_ROOMS = {
     "qold.records": {"msgspec"},
     "qold.rows": {"msgspec"},
     "qold.ports": set(),
+    "qold.private_files": set(),
 }
 
 

@@ -1,8 +1,6 @@
 """Digest keys in `<state>/secrets/token-<n>.key` (64 hex digits, mode 600); the highest n signs."""
 
-import contextlib
 import logging
-import os
 import re
 import secrets
 from collections.abc import Set
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from qold.clock import Clock
 from qold.domain.credentials import Keys
+from qold.private_files import check_folder, close_folder, create_private, read_private
 
 KEY_BYTES = 32
 LOOK_AGAIN_MS = 10_000
@@ -24,6 +23,10 @@ class KeyringError(RuntimeError):
 
 def load_keys(folder: Path) -> Keys:
     """Every key of the folder; raises `KeyringError` when there is none or one is unreadable."""
+    try:
+        check_folder(folder)
+    except OSError as exc:
+        raise KeyringError(f"{folder}: {exc.strerror}") from exc
     by_number = {}
     for path in folder.glob("token-*.key"):
         match = _NAME.fullmatch(path.name)
@@ -37,18 +40,10 @@ def load_keys(folder: Path) -> Keys:
 
 def ensure_keys(folder: Path) -> Keys:
     """As `load_keys`, making the first key where there is none; safe beside other processes."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    close_folder(folder)
     first = folder / "token-1.key"
     if not any(_NAME.fullmatch(path.name) for path in folder.glob("token-*.key")):
-        draft = folder / f".token-{os.getpid()}-{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was first; its key counts
-            os.link(draft, first)
-        draft.unlink()
+        create_private(first, secrets.token_hex(KEY_BYTES) + "\n")
     return load_keys(folder)
 
 
@@ -85,7 +80,7 @@ class Keyring:
 
 def _read(path: Path) -> bytes:
     try:
-        key = bytes.fromhex(path.read_text("ascii"))
+        key = bytes.fromhex(read_private(path).decode("ascii"))
     except (OSError, ValueError) as exc:
         raise KeyringError(f"{path}: unreadable or not hexadecimal: {exc}") from exc
     if len(key) != KEY_BYTES:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from qold.domain.contacts import is_phone
+from qold.private_files import NotPrivate, check_state
 from qold.settings_file import read_settings_text
 
 STORM_PREFIX = "qold."
@@ -113,16 +114,23 @@ class Settings:
 
     @classmethod
     def load(cls, state_dir: str | Path, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Settings of a state folder; raises `SettingsError` naming every problem."""
+        """Settings of a state folder; raises `SettingsError` naming every problem.
+
+        Raises `NotPrivate` for a folder or a file in it that another user may change.
+        """
         state = Path(state_dir).absolute()
+        check_state(state)
         values: dict[str, Any] = {}
         problems: list[str] = []
         for file in (state / PROFILE_FILE_NAME, state / FILE_NAME):
-            if file.exists():
-                try:
-                    values.update(tomllib.loads(read_settings_text(file)))
-                except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-                    problems.append(f"{file}: {exc}")
+            try:
+                values.update(tomllib.loads(read_settings_text(file)))
+            except FileNotFoundError:
+                continue
+            except NotPrivate:
+                raise
+            except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+                problems.append(f"{file}: {exc}")
         for variable, value in (os.environ if environ is None else environ).items():
             name = variable.removeprefix(ENVIRON_PREFIX).lower()
             if variable.startswith(ENVIRON_PREFIX) and name in _FIELDS and name != "state_dir":

@@ -38,10 +38,11 @@ def test_secrets_that_are_broken(tmp_path):
     assert "token-1.key" in found.detail
 
 
-def test_a_state_folder_that_others_may_write(tmp_path):
-    tmp_path.chmod(0o777)
-    found = findings(tmp_path)["state folder"]
-    assert (found.verdict, found.fix) == ("warning", f"chmod go-w {tmp_path}")
+def test_secrets_that_others_may_list(tmp_path):
+    ensure_keys(tmp_path / "secrets")
+    (tmp_path / "secrets").chmod(0o755)
+    found = findings(tmp_path)["secrets"]
+    assert (found.verdict, found.fix) == ("warning", f"chmod 700 {tmp_path}/secrets")
 
 
 def test_packages_that_are_not_as_locked(tmp_path, monkeypatch):
