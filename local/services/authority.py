@@ -5,7 +5,6 @@ Everything lies in one folder of mode 700, keys in files of mode 600. Subjects a
 """
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qold.clock import Clock, SystemClock
+from qold.private_files import check_file, close_folder, locked_folder, make_folder, write_private
 
 ORGANIZATION = "Qold"
 CA_DAYS, DAYS, RENEW_DAYS = 3650, 825, 30
@@ -42,10 +42,10 @@ class Certificate:
 
     def carry_to(self, folder: Path, name: str) -> None:
         """Copy it as `ca.pem`, `<name>.pem` and `<name>.key`, as its owner's clients look for it."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / "ca.pem", self.ca.read_bytes())
-        _write(folder / f"{name}.pem", self.chain.read_bytes())
-        _write(folder / f"{name}.key", self.key.read_bytes())
+        make_folder(folder)
+        write_private(folder / "ca.pem", self.ca.read_bytes())
+        write_private(folder / f"{name}.pem", self.chain.read_bytes())
+        write_private(folder / f"{name}.key", self.key.read_bytes())
 
 
 class Authority:
@@ -56,9 +56,13 @@ class Authority:
         self._clock = clock or SystemClock()
         self.ca = folder / "ca.pem"
         self._ca_key = folder / "ca.key"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.ca.exists() or not self._ca_key.exists():
-            self._make_ca()
+        close_folder(folder)
+        for file in (self.ca, self._ca_key):
+            check_file(file)
+        if not self._has_ca():
+            with locked_folder(folder):
+                if not self._has_ca():
+                    self._make_ca()
 
     def certificate(
         self,
@@ -77,8 +81,12 @@ class Authority:
             self.folder / f"{stem}.both.pem",
             self.ca,
         )
+        for path in (found.chain, found.key, found.both):
+            check_file(path)
         if not self._is_good(found.chain):
-            self._issue(found, name, unit, hosts, valid)
+            with locked_folder(self.folder):
+                if not self._is_good(found.chain):
+                    self._issue(found, name, unit, hosts, valid)
         return found
 
     def key_store(self, certificate: Certificate, password: str) -> Path:
@@ -93,7 +101,7 @@ class Authority:
             [x509.load_pem_x509_certificate(self.ca.read_bytes())],
             BestAvailableEncryption(password.encode()),
         )
-        _write(path, content)
+        write_private(path, content)
         return path
 
     def trust_store(self, password: str) -> Path:
@@ -103,8 +111,11 @@ class Authority:
             x509.load_pem_x509_certificate(self.ca.read_bytes()), b"qold"
         )
         encryption = BestAvailableEncryption(password.encode())
-        _write(path, pkcs12.serialize_java_truststore([authority], encryption))
+        write_private(path, pkcs12.serialize_java_truststore([authority], encryption))
         return path
+
+    def _has_ca(self) -> bool:
+        return self.ca.exists() and self._ca_key.exists()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
@@ -145,8 +156,8 @@ class Authority:
             )
             .sign(key, hashes.SHA256())
         )
-        _write(self._ca_key, _pkcs8(key))
-        _write(self.ca, certificate.public_bytes(Encoding.PEM))
+        write_private(self._ca_key, _pkcs8(key))
+        write_private(self.ca, certificate.public_bytes(Encoding.PEM))
 
     def _issue(
         self,
@@ -178,9 +189,9 @@ class Authority:
             .sign(signer, hashes.SHA256())  # type: ignore[arg-type]  # our own EC key
         )
         chain = certificate.public_bytes(Encoding.PEM) + self.ca.read_bytes()
-        _write(files.key, _pkcs8(key))
-        _write(files.chain, chain)
-        _write(files.both, _pkcs8(key) + chain)
+        write_private(files.key, _pkcs8(key))
+        write_private(files.both, _pkcs8(key) + chain)
+        write_private(files.chain, chain)  # last: it says that the others are there
 
 
 def _name(common_name: str, unit: str) -> x509.Name:
@@ -203,10 +214,3 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def _pkcs8(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(path.suffix + ".part")
-    with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    draft.replace(path)

@@ -24,6 +24,7 @@ from local.services.authority import Certificate
 from local.services.cassandra_java import java_options
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
+from qold.private_files import make_folder, write_private
 
 STOP_S = 30.0
 SETTLE_S = 120.0
@@ -60,10 +61,10 @@ class Cassandra:
             "cassandra", tell=lambda have, want: tell(f"cassandra: {have} of {want} jars")
         )
         folder = self._place.folder(self.name)
-        (folder / "tmp").mkdir(exist_ok=True)
-        (folder / "logback.xml").write_text(_LOGBACK, "ascii")
-        self._write(folder / "cassandra.yaml", json.dumps(self._configuration(folder), indent=1))
-        self._write(folder / "java.options", "\n".join(java_options(folder, lib)))
+        make_folder(folder / "tmp")
+        write_private(folder / "logback.xml", _LOGBACK)
+        write_private(folder / "cassandra.yaml", json.dumps(self._configuration(folder), indent=1))
+        write_private(folder / "java.options", "\n".join(java_options(folder, lib)))
         main = "org.apache.cassandra.service.CassandraDaemon"
         command = ("java", f"@{folder / 'java.options'}", main)
         return Program(self.name, command, {"CLASSPATH": ""}, folder, stop_s=STOP_S)
@@ -241,10 +242,6 @@ class Cassandra:
             "auto_snapshot": False,
             "hinted_handoff_enabled": False,
         }
-
-    def _write(self, path: Path, text: str) -> None:
-        path.touch(mode=0o600)
-        path.write_text(text, "utf-8")
 
 
 def _password_file(role: str) -> str:

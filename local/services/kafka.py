@@ -25,6 +25,7 @@ from local.services.servers import Tell
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Unavailable
+from qold.private_files import write_private
 from qold.settings import Settings
 
 HEAP = "256m"
@@ -113,11 +114,11 @@ class Kafka:
         )
         folder = self._place.folder(self.name)
         file, named_by, content = self.logging
-        (folder / file).write_text(content, "ascii")
+        write_private(folder / file, content)
         self._keep_shape(folder)
         properties = folder / "server.properties"
         lines = [f"{name}={value}" for name, value in self._properties(folder).items()]
-        properties.write_text("\n".join(lines) + "\n", "ascii")
+        write_private(properties, "\n".join(lines) + "\n")
         java = (
             "java",
             f"-Xmx{HEAP}",
@@ -202,7 +203,7 @@ class Kafka:
         shape = f"{self._of} thesis" if self._thesis else f"{self._of}"
         path = self._place.folder("kafka") / "shape"
         if not path.exists():
-            path.write_text(shape, "ascii")
+            write_private(path, shape)
         elif path.read_text("ascii") != shape:
             raise ChangedBrokers(
                 f"{self._place.state} was made with brokers: {path.read_text('ascii')}\n"

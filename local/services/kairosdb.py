@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from local.programs import Program
 from local.services import artifacts
 from local.services.place import LOOPBACK, Place
 from local.services.servers import NotReady, Tell
+from qold.private_files import make_folder, write_private
 
 METRICS = ("Temperature", "Battery")
 HEARTBEAT = "qold.heartbeat"
@@ -91,10 +91,10 @@ class KairosDb:
         folder = self._place.folder(self.name)
         conf = folder / "conf"  # everything in it is read as configuration, and it writes there
         for path in (conf, folder / "queue", folder / "cache"):
-            path.mkdir(mode=0o700, exist_ok=True)
-        _write(conf / "kairosdb.conf", self._conf(folder))
-        _write(folder / "logback.xml", _LOGBACK)
-        _write(folder / "java.options", self._java_options(folder))
+            make_folder(path)
+        write_private(conf / "kairosdb.conf", self._conf(folder))
+        write_private(folder / "logback.xml", _LOGBACK)
+        write_private(folder / "java.options", self._java_options(folder))
         return Program(
             self.name,
             (
@@ -184,8 +184,3 @@ class KairosDb:
             f"-Djava.io.tmpdir={folder / 'cache'}",
         )
         return "".join(f'"{option}"\n' for option in options)
-
-
-def _write(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)

@@ -18,6 +18,7 @@ from pathlib import Path
 from local.programs import Program
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
+from qold.private_files import make_folder, write_private
 
 WRITER, READER = "datapoints", "qold-app"
 PID_FILE = "nginx.pid"
@@ -128,12 +129,13 @@ class Nginx:
 
     def prepare(self, tell: Tell) -> Program:
         folder = self._place.folder(self.name)
-        (folder / "temp").mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder / "temp")
         own = self._place.authority.certificate(self.name, unit="servers")
         for client in (WRITER, READER):
             self._place.authority.certificate(client, unit="services")
         conf = folder / "nginx.conf"
-        conf.write_text(
+        write_private(
+            conf,
             _CONF
             % {
                 "folder": folder,
@@ -145,7 +147,6 @@ class Nginx:
                 "writer": WRITER,
                 "reader": READER,
             },
-            "utf-8",
         )
         return Program(
             self.name, (sys.executable, "-m", "local.services.nginx", str(conf)), stop_s=10.0

@@ -1,13 +1,20 @@
 """Where the servers of one state folder live: folders, ports that stay, passwords, certificates."""
 
 import json
-import os
 import secrets
 import socket
 from functools import cached_property
 from pathlib import Path
 
 from local.services.authority import Authority
+from qold.private_files import (
+    close_folder,
+    create_private,
+    locked_folder,
+    make_folder,
+    read_private,
+    write_private,
+)
 
 LOOPBACK = "127.0.0.1"
 
@@ -21,12 +28,13 @@ class Place:
 
     @cached_property
     def authority(self) -> Authority:
+        close_folder(self.secrets)
         return Authority(self.secrets / "certificates")
 
     def folder(self, name: str) -> Path:
         """The folder of a server, made if needed, for nobody else to read."""
         path = self.state / "services" / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
         return path
 
     def port(self, name: str, *, prefer: int = 0) -> int:
@@ -35,24 +43,30 @@ class Place:
         `prefer` is taken if it is free: what other programs expect.
         """
         path = self.state / "services" / "ports.json"
-        ports: dict[str, int] = json.loads(path.read_text("ascii")) if path.exists() else {}
-        if name not in ports:
-            is_free = prefer and not is_listening(prefer)
-            ports[name] = prefer if is_free else _free_port(set(ports.values()))
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = path.with_suffix(".part")
-            draft.write_text(json.dumps(ports, indent=1), "ascii")
-            draft.replace(path)
+        ports = _read_ports(path)
+        if name in ports:
+            return ports[name]
+        make_folder(path.parent)
+        with locked_folder(path.parent):
+            ports = _read_ports(path)
+            if name not in ports:
+                is_free = prefer and not is_listening(prefer)
+                ports[name] = prefer if is_free else _free_port(set(ports.values()))
+                write_private(path, json.dumps(ports, indent=1))
         return ports[name]
 
     def password(self, name: str) -> str:
         """A random password, kept in `secrets/<name>.password`."""
         path = self.secrets / f"{name}.password"
         if not path.exists():
-            self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(24))
-        return path.read_text("ascii").strip()
+            close_folder(self.secrets)
+            create_private(path, secrets.token_urlsafe(24))
+        return read_private(path).decode("ascii").strip()
+
+
+def _read_ports(path: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads(read_private(path)) if path.exists() else {}
+    return found
 
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Server
+from qold.private_files import make_folder, write_private
 from qold.settings import PROFILE_FILE_NAME
 
 EMBEDDED = "embedded"
@@ -88,9 +89,7 @@ def write_settings(state_dir: str | Path, found: Stack) -> None:
     if not found.settings:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
+    make_folder(path.parent)
     lines = [f"{name} = {json.dumps(value)}" for name, value in found.settings.items()]
     head = "# Written by ./qold up; what qold.toml says wins."
-    draft.write_text("\n".join([head, *lines]) + "\n", "utf-8")
-    draft.replace(path)
+    write_private(path, "\n".join([head, *lines]) + "\n")

@@ -10,6 +10,7 @@ from redis import RedisError
 from local.programs import Program
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
+from qold.private_files import write_private
 
 USER = "qold"
 MAX_MEMORY = "256mb"
@@ -28,8 +29,7 @@ class Redis:
     def prepare(self, tell: Tell) -> Program:
         folder = self._place.folder(self.name)
         path = folder / "redis.conf"
-        path.touch(mode=0o600)
-        path.write_text(self._configuration(str(folder)), "utf-8")
+        write_private(path, self._configuration(str(folder)))
         return Program(self.name, ("redis-server", str(path)), folder=folder, stop_s=10.0)
 
     def is_ready(self) -> bool:

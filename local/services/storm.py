@@ -12,6 +12,7 @@ from local.services import artifacts
 from local.services.exact_folder import hold_exactly
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
+from qold.private_files import make_folder
 
 VERSION = "2.8.3"
 SLOTS = 16  # seven topologies, those of a demo beside them, and two more
@@ -36,13 +37,13 @@ _FOLDERS = {"lib": "storm", "lib-worker": "storm-worker", "lib-flux": "storm-flu
 def assemble(place: Place, tell: Tell) -> Path:
     """STORM_HOME of a state folder, configured; raises `ArtifactsError`."""
     home = home_folder(place)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(home)
     # Storm loads classes from the first two and runs what is in the third.
     for folder in ("extlib", "extlib-daemon", "healthchecks"):
         hold_exactly(home / folder, {})
     _link(home / "log4j2", COMMANDS)
     for path in (log_folder(place), log_folder(place) / "workers-artifacts", data_folder(place)):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
     zoo_cfg = "\n".join(_zoo_cfg(place)) + "\n"
     storm_yaml = _as_yaml(_storm_yaml(place))
     hold_exactly(home / "conf", {"storm.yaml": storm_yaml, "zoo.cfg": zoo_cfg.encode("ascii")})
