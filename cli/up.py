@@ -17,13 +17,14 @@ from cli.prerequisites import check_tools
 from cli.progress import StartProgress
 from cli.status import table
 from local.embedded import AlreadyRunning, state_lock, supervisor_pid
-from local.programs import Keeper
+from local.programs import Keeper, open_log
 from local.services.exact_folder import ArtifactsError
 from local.services.profiles import Stack
 from local.services.servers import NotReady, Stopped
 from local.status import statuses
 from local.storm_submission import SubmissionError
 from local.supervision import note_processes, stack_of, start
+from qold.private_files import make_folder
 from qold.settings import PROFILES, Settings
 
 EMBEDDED_READY_S, SERVERS_READY_S = 60.0, 1800.0
@@ -109,11 +110,11 @@ def _watch(settings: Settings, keeper: Keeper, stopping: list[int]) -> None:
 
 def _detach(settings: Settings) -> int:
     logs = Path(settings.state_dir) / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(logs)
     told = logs / "up.log"
     words = ["--profile", settings.profile, "--brokers", str(settings.brokers)]
     seen = told.stat().st_size if told.exists() else 0
-    with told.open("ab") as output:
+    with open_log(told) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", "up", *words, "--state", settings.state_dir],
             stdin=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from local.storm_cluster import NoSuchTopology, StormCluster
 from local.storm_submission import Submission
 from local.supervision import prepare_patiently
 from qold.clock import ScaledClock, SystemClock
+from qold.private_files import make_folder, write_private
 from qold.settings import PROFILE_FILE_NAME, Settings
 
 PREFIX, METRIC_PREFIX = "demo-", "demo."
@@ -67,10 +68,10 @@ class DemoInstallation:
         """Settings that name all of it, and a clock that stands; removes what was left behind."""
         self.remove()
         self.tell("making topics and schemas")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         (self._folder / "secrets").symlink_to(self._place.secrets, target_is_directory=True)
         lines = [f"{name} = {json.dumps(value)}" for name, value in self._own(scale).items()]
-        (self._folder / PROFILE_FILE_NAME).write_text("\n".join(lines) + "\n", "utf-8")
+        write_private(self._folder / PROFILE_FILE_NAME, "\n".join(lines) + "\n")
         clock = ScaledClock.create(self._folder / CLOCK_FILE, scale=scale, wall_ms=wall_ms)
         settings = Settings.load(self._folder, {})
         prepare_patiently(settings)

@@ -18,6 +18,7 @@ from local.topologies import topology_names
 from qold import wiring
 from qold.clock import SystemClock
 from qold.keyring import ensure_keys
+from qold.private_files import make_folder, open_private, write_private
 from qold.settings import Settings
 
 ASKING_S = 1.0
@@ -58,8 +59,9 @@ def lock_path(settings: Settings) -> Path:
 def state_lock(settings: Settings) -> Iterator[None]:
     """Hold the state folder; raises `AlreadyRunning`. Freed by the kernel when we die."""
     path = lock_path(settings)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("a+", encoding="ascii") as file:
+    make_folder(path.parent)
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    with open(descriptor, "a+", encoding="ascii") as file:
         _lock(file, settings)
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -71,9 +73,11 @@ def state_lock(settings: Settings) -> Iterator[None]:
 def supervisor_pid(settings: Settings) -> int:
     """The process that holds the state folder, 0 when nobody does."""
     path = lock_path(settings)
-    if not path.exists():
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
         return 0
-    with path.open("r", encoding="ascii") as file:
+    with open(descriptor, encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,10 +102,8 @@ def topology_programs(settings: Settings, topologies: Sequence[str] = ()) -> lis
 def write_status(settings: Settings, name: str, status: dict[str, object]) -> None:
     """Replace `<state>/run/<name>.json` at once."""
     path = Path(settings.state_dir) / "run" / f"{name}.json"
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(status), "utf-8")
-    draft.replace(path)
+    make_folder(path.parent)
+    write_private(path, json.dumps(status))
 
 
 def _lock(file: IO[str], settings: Settings) -> None:

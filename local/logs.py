@@ -1,8 +1,12 @@
 """Where servers and topologies write what they do, and the lines of it."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+from qold.private_files import open_private
 
 LOOK_S = 0.2
 CHUNK = 64 * 1024
@@ -25,7 +29,7 @@ def log_files(state_dir: str | Path) -> dict[str, list[Path]]:
 
 def last_lines(path: Path, count: int) -> list[str]:
     """The last lines of a file, without reading more of it than they need."""
-    with path.open("rb") as file:
+    with _open(path) as file:
         at = file.seek(0, 2)
         content = b""
         while at > 0 and content.count(b"\n") <= count:
@@ -53,7 +57,7 @@ def follow(
             if size < seen[path]:
                 seen[path], rest[path] = 0, b""
             if size > seen[path]:
-                with path.open("rb") as file:
+                with _open(path) as file:
                     file.seek(seen[path])
                     content = file.read(size - seen[path])
                 seen[path] += len(content)
@@ -61,3 +65,7 @@ def follow(
                 for line in lines:
                     yield path, line.decode("utf-8", "replace")
         time.sleep(LOOK_S)
+
+
+def _open(path: Path) -> BinaryIO:
+    return open(open_private(path, os.O_RDONLY), "rb")

@@ -3,13 +3,15 @@
 import ctypes
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
+
+from qold.private_files import make_folder, open_private, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
@@ -84,9 +86,9 @@ class Keeper:
         return (child for group in self._groups for child in group)
 
     def _start(self, child: _Child, now: float) -> None:
-        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._logs)
         program = child.program
-        with (self._logs / f"{program.name}.log").open("ab") as output:
+        with open_log(self._logs / f"{program.name}.log") as output:
             child.process = subprocess.Popen(
                 program.command,
                 stdin=subprocess.DEVNULL,
@@ -108,6 +110,11 @@ class Keeper:
         child.backoff_s = min(BACKOFF_LAST_S, 2 * child.backoff_s)
 
 
+def open_log(path: Path) -> BinaryIO:
+    """A log file to append to, in a folder of ours; raises `NotPrivate`."""
+    return open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
+
+
 def _end(process: subprocess.Popen[bytes], within_s: float) -> None:
     try:
         process.wait(within_s)
@@ -119,8 +126,9 @@ def _end(process: subprocess.Popen[bytes], within_s: float) -> None:
 def _cap(path: Path) -> None:
     # The process writes on: it appends to the same file, which is copied and emptied.
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        shutil.copyfile(path, path.with_suffix(".log.1"))
-        os.truncate(path, 0)
+        with open(open_private(path, os.O_RDWR), "r+b") as file:
+            write_private(path.with_suffix(".log.1"), file.read())
+            file.truncate(0)
 
 
 def _die_with_parent() -> None:

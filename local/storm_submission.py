@@ -9,6 +9,7 @@ from pathlib import Path
 from local.programs import ROOT
 from local.services import storm
 from local.services.place import Place
+from qold.private_files import make_folder, write_private
 from qold.settings import Settings
 
 ENVIRONMENT = "local"
@@ -38,7 +39,7 @@ class Submission:
 
     def lay_out(self) -> None:
         """Make the project's files."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         for name in _SHARED:
             link = self.folder / name
             if not link.is_symlink():
@@ -46,7 +47,7 @@ class Submission:
         config = json.loads((ROOT / "config.json").read_text("utf-8"))
         ui_port = self._place.port("storm-ui")
         config["envs"] = {ENVIRONMENT: {**config["envs"][ENVIRONMENT], "ui.port": ui_port}}
-        (self.folder / "config.json").write_text(json.dumps(config, indent=4), "utf-8")
+        write_private(self.folder / "config.json", json.dumps(config, indent=4))
 
     def prepare(self) -> None:
         """The project's files, and its jar made anew; raises `SubmissionError`."""

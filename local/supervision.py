@@ -14,6 +14,7 @@ from local.services.servers import PATIENCE_S, Stopped, Tell, bring_up
 from local.storm_submission import Submission
 from local.topologies import topology_names
 from qold.ports import Unavailable
+from qold.private_files import make_folder, write_private
 from qold.settings import Settings, SettingsError
 
 PROCESSES_FILE = "run/processes.json"
@@ -74,10 +75,8 @@ def prepare_patiently(
 def note_processes(settings: Settings, keeper: Keeper) -> None:
     """Tell other commands which process is which."""
     path = Path(settings.state_dir) / PROCESSES_FILE
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps({"up": os.getpid(), **keeper.pids()}), "utf-8")
-    draft.replace(path)
+    make_folder(path.parent)
+    write_private(path, json.dumps({"up": os.getpid(), **keeper.pids()}))
 
 
 def noted_processes(settings: Settings) -> dict[str, int]:

@@ -15,6 +15,7 @@ from local.simulator.refrigerator import Source
 from local.simulator.serial_line import SerialLine
 from qold.keyring import ensure_keys
 from qold.ports import Contact, ContactBook, MessageLog, Registry
+from qold.private_files import make_folder
 from qold.provisioning import Provisioning
 from qold.settings import Settings
 
@@ -139,7 +140,7 @@ def _site(
         reports_topic=settings.reports_topic,
         events_topic=settings.gateway_events_topic,
     )
-    gateway.outbox_path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(gateway.outbox_path.parent)
     own_clock = SkewedClock(clock)
     receiver = Input(gateway, own_clock)
     receiver.step()  # opens the line; what is written before that is lost

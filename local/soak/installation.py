@@ -15,6 +15,7 @@ from local.services.guard import descendants
 from local.services.servers import NotReady, Tell
 from local.status import statuses
 from local.supervision import noted_processes, stack_of
+from qold.private_files import make_folder
 from qold.settings import Settings
 
 START_S = 1800.0
@@ -26,7 +27,7 @@ class Installation:
     """A full stack; `settings` are those that the stack has written once it has started."""
 
     def __init__(self, state: Path, *, brokers: int) -> None:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(state)
         self.settings = replace(Settings.load(state), profile="full", brokers=brokers)
         self.state = Path(self.settings.state_dir)
         self._brokers = brokers

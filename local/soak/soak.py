@@ -16,6 +16,7 @@ from local.soak.verdict import Findings, judge
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Unavailable
+from qold.private_files import write_private
 
 MOST_S = 900.0
 """Within that everything must be worked off after a fault (source T3.15 allows one of a hundred more)."""
@@ -105,7 +106,7 @@ def _configure(state: Path) -> None:
         f"commit_interval_ms = {COMMIT_INTERVAL_MS}",
         'notifier_url = "file:sent.jsonl"',
     )
-    (state / "qold.toml").write_text("\n".join(lines) + "\n", "utf-8")
+    write_private(state / "qold.toml", "\n".join(lines) + "\n")
 
 
 class _Soak:

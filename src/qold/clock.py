@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from qold.private_files import write_private
+
 
 class Clock(Protocol):
     """Both readings are integer milliseconds."""
@@ -74,9 +76,7 @@ class ScaledClock:
         self._scale, self._wall_ms, self._started_ms = json.loads(self._path.read_text("ascii"))
 
     def _write(self, scale: int, wall_ms: int, started_ms: int) -> None:
-        draft = self._path.with_suffix(".part")
-        draft.write_text(json.dumps([scale, wall_ms, started_ms]), "ascii")
-        draft.replace(self._path)
+        write_private(self._path, json.dumps([scale, wall_ms, started_ms]))
 
 
 def scaled_clock(url: str, state_dir: str) -> ScaledClock | None:

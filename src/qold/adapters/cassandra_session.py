@@ -24,6 +24,7 @@ from cassandra.query import BatchStatement, BatchType
 
 from qold.adapters.cassandra_schema import apply_schema
 from qold.ports import Unavailable
+from qold.private_files import read_private
 
 USER = "qold"
 CALL_S = 9.0
@@ -181,7 +182,7 @@ class CassandraSession:
         return self._session
 
     def _make_cluster(self) -> Any:
-        password = (self._secrets / "cassandra.password").read_text("ascii").strip()
+        password = read_private(self._secrets / "cassandra.password").decode("ascii").strip()
         certificates = self._secrets / "certificates"
         context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
         context.load_cert_chain(certificates / "qold.pem", certificates / "qold.key")

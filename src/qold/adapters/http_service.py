@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from qold.adapters.timely_http import TimelyConnection, TimelyPlain, TimelyTls
 from qold.ports import Rejected, Unavailable
+from qold.private_files import read_private
 
 CONNECT_S = 3.0
 ANSWER_S = 6.0
@@ -228,7 +229,7 @@ class HttpService:
         if self._credential is None:
             return ""
         try:
-            value = self._credential.read_text("ascii").strip()
+            value = read_private(self._credential).decode("ascii").strip()
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as exc:

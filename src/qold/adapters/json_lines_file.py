@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qold.ports import Rejected, Unavailable
+from qold.private_files import make_folder, open_private
 
 MAX_KEYS = 200_000
 
@@ -53,9 +54,10 @@ class JsonLinesFile:
 
     def _open(self) -> BinaryIO:
         """Opened and locked until it is closed."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_new = not self.path.exists()
-        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        if is_new:
+            make_folder(self.path.parent)
+        file = os.fdopen(open_private(self.path, os.O_RDWR | os.O_CREAT), "r+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if is_new:

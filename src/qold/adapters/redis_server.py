@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from qold.ports import Unavailable
+from qold.private_files import read_private
 
 USER = "qold"
 CONNECT_S = 3.0
@@ -58,7 +59,7 @@ class RedisServer:
                 port=self._port,
                 db=self._database,
                 username=USER,
-                password=(self._secrets / "redis.password").read_text("ascii").strip(),
+                password=read_private(self._secrets / "redis.password").decode("ascii").strip(),
                 ssl=True,
                 ssl_ca_certs=str(certificates / "ca.pem"),
                 ssl_certfile=str(certificates / "qold.pem"),

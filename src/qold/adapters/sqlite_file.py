@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from qold.ports import Unavailable
+from qold.private_files import check_file, make_folder, open_private
 
 BUSY_TIMEOUT_S = 10.0
 MEMORY = ":memory:"
@@ -59,11 +60,12 @@ class SqliteFile:
     def _open(self) -> sqlite3.Connection:
         if self.path != MEMORY:
             try:
-                Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(Path(self.path).parent)
                 # O_EXCL: closing a descriptor of a file that is there drops every lock this process
                 # has on it, and the next process to close it deletes the WAL we go on writing.
                 with contextlib.suppress(FileExistsError):
-                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                    os.close(open_private(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+                check_file(self.path)
             except OSError as exc:
                 raise Unavailable(f"{self.path}: {exc.strerror}") from exc
         connection = sqlite3.connect(

@@ -8,6 +8,7 @@ import apprise
 
 from qold.domain.contacts import is_phone
 from qold.ports import Rejected, Unavailable
+from qold.private_files import read_private
 
 CALL_S = 9.0
 MAX_IDS = 10_000
@@ -54,7 +55,7 @@ class AppriseNotifier:
 
     def _providers(self, to: str) -> apprise.Apprise:
         try:
-            lines = self._urls.read_text("utf-8").split("\n")
+            lines = read_private(self._urls).decode("utf-8").split("\n")
         except (OSError, ValueError) as exc:
             raise Unavailable(f"{self._urls}: unreadable") from exc
         providers = apprise.Apprise()
