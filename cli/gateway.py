@@ -14,6 +14,7 @@ from gateway.__main__ import run_input, run_output
 from local.administration import open_provisioning, open_registry
 from local.console import print_json, print_line
 from local.uplinks import ForeignLog, equip_gateway
+from qold.private_files import make_folder, open_private
 from qold.settings import Settings
 
 _TOML = """\
@@ -71,6 +72,8 @@ def create(write: Path | None, settings: Settings, as_json: bool) -> None:
     """Register a gateway and tell its token, which is told only now."""
     if write is not None and write.exists():
         raise Failure(f"{write} is there already", fix="name a new file", exit_code=USAGE)
+    if write is not None:
+        make_folder(write.absolute().parent)
     new = open_provisioning(settings).create_gateway()
     if write is not None:
         _write(write, new.id, new.auth, settings)
@@ -118,7 +121,6 @@ def run_gateway_output(config_path: Path) -> int:
 
 
 def _write(path: Path, gateway_id: int, token: str, settings: Settings) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         uplink = equip_gateway(settings, gateway_id, path)
     except ForeignLog as exc:
@@ -132,6 +134,6 @@ def _write(path: Path, gateway_id: int, token: str, settings: Settings) -> None:
         status=f"{path.stem}-status",
         uplink=uplink,
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)

@@ -15,14 +15,16 @@ from gateway.output.uplink import uplink_for
 from gateway.settings import GatewaySettings, SettingsError, is_readable_by_others
 from qold.plain_logs import keep_logs_plain
 from qold.plain_text import visible
+from qold.private_files import NotPrivate, restrict_umask
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_MISSING = 0, 1, 2, 3
 
 log = logging.getLogger("gateway")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 stopped as asked, 1 failed, 2 wrong arguments or settings."""
+    """The exit code: 0 stopped as asked, 1 failed, 2 wrong arguments or settings, 3 not private."""
+    restrict_umask()
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
     parser.add_argument("component", choices=("input", "output"))
     parser.add_argument("--config", type=Path, required=True, metavar="gateway.toml")
@@ -68,6 +70,7 @@ def _run(config: Path, start: Callable[[GatewaySettings], Input | Output]) -> in
         signal.signal(number, lambda received, _frame: stopping.append(received))
     try:
         settings = GatewaySettings.load(config)
+        settings.check_folders()
         if is_readable_by_others(config):
             log.warning("path=%s holds a token and others can read it: chmod 600", config)
         component = start(settings)
@@ -78,6 +81,9 @@ def _run(config: Path, start: Callable[[GatewaySettings], Input | Output]) -> in
     except SettingsError as exc:
         sys.stderr.write(visible(f"{exc}\n", keep="\n"))
         return EXIT_USAGE
+    except NotPrivate as exc:
+        sys.stderr.write(f"{exc.filename}: {exc.strerror}\nfix: {exc.fix}\n")
+        return EXIT_MISSING
     except NewerOutbox as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_FAILED

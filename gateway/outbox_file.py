@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from peewee import PeeweeException, SqliteDatabase
 
 from gateway.room import PAGE_BYTES, Division
+from qold.private_files import check_file, make_folder, open_private
 
 VERSION = 1
 BUSY_TIMEOUT_S = 5
@@ -48,7 +50,8 @@ def open_file(
 ) -> tuple[SqliteDatabase, Quarantine | None]:
     """A connected database at the current version; raises OutboxUnavailable or NewerOutbox."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        check_file(path)
         with _only_one(path):
             problem = _problem(path)
             quarantine = None if problem is None else _mend(path, problem, division, wall_ms)
@@ -60,9 +63,7 @@ def open_file(
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """`input` and `output` start together; one of them looks and mends, then the other looks."""
-    lock_path = Path(f"{path}.lock")
-    lock_path.touch(mode=0o600)
-    with lock_path.open("rb") as lock:
+    with open(open_private(f"{path}.lock", os.O_RDONLY | os.O_CREAT), "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -133,7 +134,8 @@ def _move_aside(path: Path, wall_ms: int) -> Path:
 
 def _connect(path: Path, division: Division) -> SqliteDatabase:
     # It holds device tokens; SQLite gives the files beside it the same mode.
-    path.touch(mode=0o600)
+    with contextlib.suppress(FileExistsError):
+        os.close(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     database = SqliteDatabase(
         path,
         timeout=BUSY_TIMEOUT_S,

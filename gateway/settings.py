@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qold.private_files import NotPrivate, check_file, check_folder
 from qold.settings_file import read_settings_text
 
 MAX_GATEWAY_ID = 2**31 - 1
@@ -57,10 +58,16 @@ class GatewaySettings:
 
     @classmethod
     def load(cls, path: str | Path) -> "GatewaySettings":
-        """The settings of a TOML file; raises SettingsError. Relative paths start at its folder."""
+        """The settings of a TOML file; raises SettingsError. Relative paths start at its folder.
+
+        Raises NotPrivate where another user may change the file or its folder.
+        """
         file = Path(path).absolute()
+        check_folder(file.parent)
         try:
             tables = tomllib.loads(read_settings_text(file))
+        except NotPrivate:
+            raise
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise SettingsError([f"{file}: {exc}"]) from exc
         source = _Source(tables)
@@ -70,10 +77,25 @@ class GatewaySettings:
             raise SettingsError([f"{file}: {problem}" for problem in problems])
         return settings
 
+    def check_folders(self) -> None:
+        """Raise NotPrivate where another user may change what a gateway keeps beside its file."""
+        check_folder(self.outbox_path.parent)
+        if self.status_folder is not None:
+            check_folder(self.status_folder)
+        if self.uplink_certificates is not None:
+            check_folder(self.uplink_certificates)
+            for file in self.uplink_certificates.glob("*"):
+                check_file(file)
+
 
 def is_readable_by_others(path: str | Path) -> bool:
-    """True when the file, which holds the gateway's token, is open to group or others."""
-    return bool(os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    """True when users other than the gateway's can read its token in the file.
+
+    A group may read a file of root's: that is how a service gets it.
+    """
+    status = os.stat(path)
+    mask = stat.S_IRWXO if status.st_uid != os.geteuid() else stat.S_IRWXG | stat.S_IRWXO
+    return bool(status.st_mode & mask)
 
 
 def _build(kind: type[GatewaySettings], source: "_Source", folder: Path) -> GatewaySettings:

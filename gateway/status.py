@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock
+from qold.private_files import make_folder, write_private
 
 EVERY_MS = 1_000
+# It holds no secret, and what watches a gateway may be another user.
+STATUS_FOLDER, STATUS_FILE = 0o755, 0o644
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,9 @@ class StatusFile:
             "written_at_ms": self._clock.wall_ms(),
             **facts(),
         }
-        partial = self._path.with_suffix(".json.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(status), "utf-8")
-            partial.replace(self._path)
+            make_folder(self._path.parent, STATUS_FOLDER)
+            write_private(self._path, json.dumps(status), STATUS_FILE)
         except OSError as exc:
             if not self._is_failing:
                 log.warning("path=%s status not written: %s", self._path, exc)

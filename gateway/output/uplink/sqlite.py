@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.output.uplink import UplinkUnavailable
+from qold.private_files import NotPrivate, check_file, check_folder
 
 VERSION = 1
 PARTITIONS = 4
@@ -52,6 +53,11 @@ class SqliteUplink:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
+        try:
+            check_folder(self._path.parent)
+            check_file(self._path)
+        except NotPrivate as exc:
+            raise UplinkUnavailable(f"{exc.filename}: {exc.strerror}; {exc.fix}") from exc
         if not self._path.is_file():
             raise UplinkUnavailable(f"{self._path}: no log there; `./qold up` makes it")
         # mode=rw: a file deleted in between is not made again without its schema.

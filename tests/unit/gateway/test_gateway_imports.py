@@ -1,4 +1,4 @@
-"""A gateway carries `qold.wire`, what reads and shows text, and nothing else of ours; nothing is connected at import."""
+"""Of ours a gateway carries `qold.wire` and what handles text and private files; imports connect nothing."""
 
 import json
 import subprocess
@@ -25,12 +25,13 @@ def loaded_modules() -> set[str]:
     return set(json.loads(run.stdout))
 
 
-def test_of_ours_only_the_wire_and_text() -> None:
+def test_of_ours_only_the_wire_text_and_private_files() -> None:
     ours = {name for name in loaded_modules() if name.split(".")[0] in OURS - {"gateway"}}
     assert ours == {
         "qold",
         "qold.plain_logs",
         "qold.plain_text",
+        "qold.private_files",
         "qold.settings_file",
         "qold.wire",
         "qold.wire.crc",
