@@ -199,6 +199,22 @@ def installs(checkout: Checkout) -> list[Path]:
     return [Path(call.partition(" -r ")[2]) for call in wanted]
 
 
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o077], ids=oct)
+def test_under_each_umask_it_works_and_nobody_else_may_write_its_packages(
+    checkout: Checkout, mask: int
+) -> None:
+    checkout.add("python3")
+    kept = os.umask(mask)
+    try:
+        checkout.run("version")
+        assert checkout.run("version").stderr == ""
+    finally:
+        os.umask(kept)
+    made = [checkout.root / ".venv", *(checkout.root / ".venv").rglob("*")]
+    assert {path.name for path in made} >= {".venv", "bin", "qold.stamp"}
+    assert [path for path in made if path.lstat().st_mode & 0o022] == []
+
+
 @pytest.mark.parametrize("word", ["test", "check"])
 def test_tests_need_the_larger_lock_which_holds_the_smaller(checkout: Checkout, word: str) -> None:
     checkout.add("python3")

@@ -140,3 +140,15 @@ def test_what_is_missing_is_named_with_its_fix(storm, tmp_path):
         assert (code, "./qold storm env" in told) == (3, True)
     code, _, told = storm("list", PATH=os.fspath(tmp_path))
     assert (code, "sudo apt install" in told) == (3, True)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o077], ids=oct)
+def test_what_storm_writes_no_other_user_may_change(storm, mask):
+    java = storm.home.parent / "tools" / "java"
+    java.write_text("#!/bin/sh\numask\n", "ascii")
+    kept = os.umask(mask)
+    try:
+        code, words, _ = storm("nimbus")
+    finally:
+        os.umask(kept)
+    assert (code, int(words[0], 8)) == (0, mask | 0o022)
