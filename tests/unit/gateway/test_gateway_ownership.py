@@ -12,6 +12,7 @@ import gateway.__main__ as command
 from gateway.outbox_file import OutboxUnavailable, open_file
 from gateway.output.uplink import UplinkUnavailable
 from gateway.output.uplink.sqlite import SqliteUplink
+from gateway.room import Division
 from gateway.settings import GatewaySettings, is_readable_by_others
 from gateway.status import StatusFile
 from local.simulator.clock import SimulatedClock
@@ -137,7 +138,7 @@ def test_an_outbox_is_not_opened_through_a_link(tmp_path: Path, suffix: str) -> 
     (tmp_path / "precious").write_text("mine")
     (tmp_path / f"outbox.db{suffix}").symlink_to("precious")
     with pytest.raises(OutboxUnavailable, match="is a symbolic link"):
-        open_file(tmp_path / "outbox.db", max_bytes=2**20, wall_ms=NOW_MS)
+        open_file(tmp_path / "outbox.db", division=Division.of(2**20), wall_ms=NOW_MS)
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -164,7 +165,9 @@ def test_reports_go_into_no_log_that_others_may_replace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o077], ids=oct)
 def test_what_a_gateway_makes_no_other_user_may_write(tmp_path: Path, mask: int) -> None:
     os.umask(mask)
-    open_file(tmp_path / "kept" / "outbox.db", max_bytes=2**20, wall_ms=NOW_MS)[0].close()
+    open_file(tmp_path / "kept" / "outbox.db", division=Division.of(2**20), wall_ms=NOW_MS)[
+        0
+    ].close()
     StatusFile(tmp_path / "status", "input", SimulatedClock(NOW_MS)).write_when_due(dict)
     assert [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o022] == []
     assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
