@@ -10,6 +10,9 @@ from qold.rows import Entry
 
 Digest = Callable[[int, str], str]
 
+# Levels of a malformed message that are kept. A reading has two; Python recurses through about 480.
+MAX_DEPTH = 32
+
 
 def rejection(
     reason: str,
@@ -53,13 +56,15 @@ def without_token(message: dict[str, Any], device_digest: Digest) -> dict[str, A
     return {**cleaned, "device": safe}
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH and isinstance(value, dict | list):
+        return "nested too deep"
     if isinstance(value, str):  # JSON's escapes can spell half a character, UTF-8 cannot
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {_storable(key): _storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_storable(item, depth + 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:

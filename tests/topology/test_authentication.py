@@ -203,6 +203,8 @@ MALFORMED_READINGS = {
     "a battery of -1 %": {"batt": -1},
     "a huge integer": {"time": 10**40},
     "a sequence out of range": {"seq": 65536},
+    "lists as deep as the parser goes": {"temp": json.loads("[" * 900 + "]" * 900)},
+    "objects as deep as the parser goes": {"temp": json.loads('{"a":' * 600 + "1" + "}" * 600)},
 }
 
 
