@@ -1,6 +1,6 @@
 """`./qold rejected`."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import click
 import msgspec
@@ -11,8 +11,11 @@ from cli.options import json_option, state_option
 from local.console import print_json, print_json_text
 from qold import wiring
 from qold.clock import SystemClock
-from qold.redrive import Redrive, read_rejected
+from qold.redrive import Redrive, Rejected, read_rejected
 from qold.settings import Settings
+
+# Gateways that the list names as over their budget; --json has all.
+MOST_GATEWAYS = 10
 
 
 @click.group()
@@ -25,12 +28,20 @@ def command() -> None:
 @state_option
 @json_option
 def list_rejected(reason: str, settings: Settings, as_json: bool) -> None:
-    """Print how many readings were refused for which reason; with --json, each record on a line."""
+    """Print how many readings were refused for which reason; with --json, each record on a line.
+
+    One record may stand for many readings; those over a gateway's budget are counted only.
+    """
     log = wiring.message_log(settings, SystemClock())
     counts: Counter[str] = Counter()
+    records: Counter[str] = Counter()
+    over: dict[str, Counter[str]] = defaultdict(Counter)
     for record, rejected in read_rejected(log, settings):
         if reason in ("", rejected.reason):
             counts[rejected.reason] += rejected.readings
+            records[rejected.reason] += 1
+            if rejected.reason == "over-budget":
+                over[_account(rejected)].update(rejected.counts)
             if as_json:
                 print_json_text(record.value)
     if as_json:
@@ -41,9 +52,20 @@ def list_rejected(reason: str, settings: Settings, as_json: bool) -> None:
     rows = Table(box=None)
     rows.add_column("reason")
     rows.add_column("readings", justify="right")
+    rows.add_column("records", justify="right")
     for name, count in counts.most_common():
-        rows.add_row(name, str(count))
+        rows.add_row(name, str(count), str(records[name]))
     stderr.print(rows)
+    for account in sorted(over, key=lambda name: -over[name].total())[:MOST_GATEWAYS]:
+        parts = ", ".join(f"{count} {why}" for why, count in over[account].most_common())
+        line = f"{account}: counted, not written: {parts}"
+        stderr.print(line)
+
+
+def _account(rejected: Rejected) -> str:
+    if rejected.gateway is None:
+        return "reports of no proven gateway"
+    return f"{'gateway' if rejected.proven else 'claimed gateway'} {rejected.gateway}"
 
 
 @command.command()

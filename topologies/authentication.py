@@ -8,10 +8,11 @@ from bolts.gateway_event_bolt import GatewayEventBolt
 from bolts.join_bolt import JoinBolt
 from bolts.kafka_bolt import KafkaBolt
 from bolts.report_bolt import ReportBolt
-from qold.topology_config import EVERY_SECOND, ORDERED, log_source
+from qold.topology_config import EVERY_MINUTE, EVERY_SECOND, ORDERED, log_source
 from spouts.log import LogSpout
 
 BY_DEVICE = Grouping.fields("device_shard")
+BY_GATEWAY = Grouping.fields("gateway_shard")
 
 
 class Authentication(Topology):
@@ -36,9 +37,10 @@ class Authentication(Topology):
     kafka_bolt = KafkaBolt.spec(
         inputs={
             join_bolt["readings"]: BY_DEVICE,
-            join_bolt["rejected"]: BY_DEVICE,
-            report_bolt["rejected"]: BY_DEVICE,
+            join_bolt["rejected"]: BY_GATEWAY,
+            report_bolt["rejected"]: BY_GATEWAY,
             gateway_event_bolt["events"]: BY_DEVICE,
-            gateway_event_bolt["rejected"]: BY_DEVICE,
-        }
+            gateway_event_bolt["rejected"]: BY_GATEWAY,
+        },
+        config=EVERY_MINUTE,
     )

@@ -28,4 +28,4 @@ class GatewayBolt(CredentialBolt):
 def _judged(cache: CredentialCache, gateway: ClaimedGateway) -> ClaimedGateway:
     reason = cache.judge(gateway.gateway_id, gateway.token)
     digest = cache.digest(gateway.gateway_id, gateway.token) if reason else ""
-    return ClaimedGateway(gateway.offset, gateway.gateway_id, digest, reason)
+    return ClaimedGateway(gateway.offset, gateway.gateway_id, digest, reason, gateway.refusals)

@@ -6,7 +6,7 @@ from streamparse import Stream
 
 from bolts.gateway_bolt import GatewayBolt
 from qold.dead_letters import describe
-from qold.domain.credentials import CredentialCache
+from qold.domain.credentials import CredentialCache, is_proven
 from qold.records import (
     UNDECODABLE,
     VERSION,
@@ -18,9 +18,9 @@ from qold.records import (
     is_newer,
     to_builtins,
 )
-from qold.rejections import rejection
+from qold.rejections import by_gateway, rejection
 from qold.reports import MAX_TOKEN_LENGTH
-from qold.rows import Entry, LogRow, pack, shard, unpacker
+from qold.rows import Entry, LogRow, Refusal, pack, shard, unpacker
 
 _log_rows = unpacker(LogRow)
 
@@ -30,14 +30,14 @@ class GatewayEventBolt(GatewayBolt):
 
     outputs = [
         Stream(["device_shard", "entries"], name="events"),
-        Stream(["device_shard", "entries"], name="rejected"),
+        Stream(["gateway_shard", "message_id", "entries"], name="rejected"),
     ]
 
     def judge_tuple(self, values: Any) -> None:
         place = f"{values.topic}:{values.partition}"
         claims: list[tuple[LogRow, ClaimedEvent]] = []
         events: dict[int, list[Entry]] = {}
-        rejected: list[Entry] = []
+        rejected: list[Refusal] = []
         for row in _log_rows(values.records):
             claimed = _claimed(row)
             if claimed is None:
@@ -52,7 +52,7 @@ class GatewayEventBolt(GatewayBolt):
             reason = cache.judge(gateway_id, str(claimed.gateway.auth))
             origin = f"{place}:{row.offset}"
             if reason:
-                rejected.append(_refused(reason, origin, claimed, cache))
+                rejected.append(_refused(reason, origin, row, claimed, cache))
                 self.counters[f"rejected.{reason}"] += 1
                 continue
             record = EventRecord(
@@ -63,8 +63,9 @@ class GatewayEventBolt(GatewayBolt):
         for gateway_shard, entries in events.items():
             self.counters["events"] += len(entries)
             self.emit([gateway_shard, pack(entries)], stream="events")
-        if rejected:
-            self.emit([0, pack(rejected)], stream="rejected")
+        message_id = f"{place}:{values.first}-{values.last}"
+        for gateway_shard, refusals in by_gateway(rejected, self.settings.shards).items():
+            self.emit([gateway_shard, message_id, pack(refusals)], stream="rejected")
 
 
 def _claimed(row: LogRow) -> ClaimedEvent | None:
@@ -77,13 +78,14 @@ def _claimed(row: LogRow) -> ClaimedEvent | None:
     return claimed if claimed.v == VERSION and is_plain else None
 
 
-def _unreadable(reason: str, origin: str, row: LogRow) -> Entry:
+def _unreadable(reason: str, origin: str, row: LogRow) -> Refusal:
     described = describe(row.value)
     return rejection(
         reason,
         origin,
         0,
         None,
+        row.appended_at_ms,
         detail="a gateway event",
         sha256=described["sha256"],
         length=described["length"],
@@ -91,11 +93,21 @@ def _unreadable(reason: str, origin: str, row: LogRow) -> Entry:
     )
 
 
-def _refused(reason: str, origin: str, claimed: ClaimedEvent, cache: CredentialCache) -> Entry:
+def _refused(
+    reason: str, origin: str, row: LogRow, claimed: ClaimedEvent, cache: CredentialCache
+) -> Refusal:
     gateway_id = claimed.gateway.id
     digest = cache.digest(gateway_id, str(claimed.gateway.auth))
     message = {
         "gateway": {"id": gateway_id, "auth": digest},
         "event": to_builtins(claimed.event),
     }
-    return rejection(reason, origin, 0, gateway_id, message=message)
+    return rejection(
+        reason,
+        origin,
+        0,
+        gateway_id,
+        row.appended_at_ms,
+        is_proven=is_proven("gateway", reason),
+        message=message,
+    )

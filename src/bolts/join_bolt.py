@@ -4,13 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
 from streamparse import Stream
 
 from qold.component import HELD, QoldBolt
+from qold.domain.credentials import is_proven
 from qold.domain.readings import is_time_credible
 from qold.records import VERSION, DeviceId, GatewayId, Reading, ReadingRecord, encode, to_builtins
-from qold.rejections import rejection
-from qold.rows import ClaimedBatch, ClaimedGateway, ClaimedReading, Entry, pack, unpacker
+from qold.rejections import by_gateway, rejection
+from qold.rows import (
+    ClaimedBatch,
+    ClaimedGateway,
+    ClaimedReading,
+    Entry,
+    Refusal,
+    pack,
+    unpacker,
+)
 
 _batches = unpacker(ClaimedBatch)
 _gateways = unpacker(ClaimedGateway)
@@ -30,7 +40,7 @@ class JoinBolt(QoldBolt):
 
     outputs = [
         Stream(["device_shard", "entries"], name="readings"),
-        Stream(["device_shard", "entries"], name="rejected"),
+        Stream(["gateway_shard", "message_id", "entries"], name="rejected"),
     ]
 
     def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
@@ -67,10 +77,15 @@ class JoinBolt(QoldBolt):
 
     def _join(self, one: Any, other: Any) -> None:
         device_half, gateway_half = (one, other) if one.component == "device_bolt" else (other, one)
-        source = device_half.values.message_id.rpartition(":")[0]
+        message_id = device_half.values.message_id
+        source = message_id.rpartition(":")[0]
         verdicts = {gateway.offset: gateway for gateway in _gateways(gateway_half.values.rows)}
         readings: list[Entry] = []
-        rejected: list[Entry] = []
+        rejected = [
+            replace(refusal, is_proven=is_proven("gateway", verdict.reason))
+            for verdict in verdicts.values()
+            for refusal in verdict.refusals
+        ]
         for batch in _batches(device_half.values.rows):
             self._decide(batch, verdicts[batch.offset], source, readings, rejected)
         device_shard = device_half.values.device_shard
@@ -78,8 +93,9 @@ class JoinBolt(QoldBolt):
         self.counters["authenticated"] += len(readings)
         if readings:
             self.emit([device_shard, pack(readings)], stream="readings", anchors=anchors)
-        if rejected:
-            self.emit([device_shard, pack(rejected)], stream="rejected", anchors=anchors)
+        for gateway_shard, refusals in by_gateway(rejected, self.settings.shards).items():
+            head = [gateway_shard, message_id]
+            self.emit([*head, pack(refusals)], stream="rejected", anchors=anchors)
 
     def _decide(
         self,
@@ -87,7 +103,7 @@ class JoinBolt(QoldBolt):
         verdict: ClaimedGateway,
         source: str,
         readings: list[Entry],
-        rejected: list[Entry],
+        rejected: list[Refusal],
     ) -> None:
         reason = batch.reason or verdict.reason
         report = f"{source}:{batch.offset}"
@@ -101,7 +117,15 @@ class JoinBolt(QoldBolt):
                 self.counters[f"rejected.{why}"] += 1
                 message = _message(batch, verdict, claimed)
                 rejected.append(
-                    rejection(why, report, claimed.index, batch.gateway_id, message=message)
+                    rejection(
+                        why,
+                        report,
+                        claimed.index,
+                        batch.gateway_id,
+                        batch.appended_at_ms,
+                        is_proven=is_proven("gateway", verdict.reason),
+                        message=message,
+                    )
                 )
             else:
                 record = ReadingRecord(

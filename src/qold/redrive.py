@@ -32,7 +32,10 @@ class _Message(msgspec.Struct):
 
 
 class Rejected(msgspec.Struct):
-    """A record of `reports.rejected`; `message` is absent where nothing could be read."""
+    """A record of `reports.rejected`; `message` is absent where no reading can be driven again.
+
+    `counts` are readings by what was wrong, where one record stands for many.
+    """
 
     v: int
     reason: str
@@ -41,6 +44,8 @@ class Rejected(msgspec.Struct):
     gateway: int | None = None
     detail: str = ""
     readings: int = 1
+    proven: bool = False
+    counts: dict[str, int] = {}
     message: dict[str, Any] | None = None
 
 

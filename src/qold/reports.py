@@ -6,12 +6,14 @@ neighbours are stored.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain, count, islice
+from typing import Any, ClassVar
 
 import msgspec
 
+from qold.domain.readings import MAX_REPORT_READINGS
 from qold.records import (
     UNDECODABLE,
     VERSION,
@@ -23,6 +25,8 @@ from qold.rows import ClaimedReading
 
 MAX_REPORT_BYTES = 4 * 2**20
 MAX_TOKEN_LENGTH = 64
+# Readings that a record shows of a report that is refused whole: enough to see the pattern.
+SHOWN = 10
 
 
 @dataclass(slots=True)
@@ -55,38 +59,67 @@ class OpenedReport:
 
 
 class Unreadable(ValueError):
-    """Nothing of the value can be used; `position` is the byte where reading stopped, if known."""
+    """A report of which nothing is used; `position` is the byte where reading stopped, if known.
 
-    def __init__(self, detail: str, position: int | None = None, readings: int = 1) -> None:
+    `gateway` is what it claims, where that could be read; `first` are its first readings, a
+    well-formed one without detail.
+    """
+
+    reason: ClassVar[str] = "malformed"
+
+    def __init__(
+        self,
+        detail: str,
+        position: int | None = None,
+        readings: int = 1,
+        gateway: Credentials | None = None,
+        first: Sequence[Fault] = (),
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.position = position
         self.readings = readings
+        self.gateway = gateway
+        self.first = first
 
 
-class NewerVersion(ValueError):
+class NewerVersion(Unreadable):
     """A report of a version this code does not know."""
 
+    reason = "newer-version"
 
-def open_report(value: bytes) -> OpenedReport:
-    """Take a report apart; raises `Unreadable` or `NewerVersion`."""
+
+class Oversized(Unreadable):
+    """A report of more readings or batches than a report may have."""
+
+    reason = "oversized"
+
+
+def open_report(value: bytes, max_readings: int = MAX_REPORT_READINGS) -> OpenedReport:
+    """Take a report apart; raises `Unreadable`, `NewerVersion` or `Oversized`."""
     if len(value) > MAX_REPORT_BYTES:
         raise Unreadable(f"{len(value)} bytes are more than {MAX_REPORT_BYTES}")
     try:
         report = decode_report(value)
     except UNDECODABLE:
-        return _open_carefully(value)
+        return _open_carefully(value, max_readings)
     if report.v != VERSION or not _is_plain(report.gateway):
-        return _open_carefully(value)
+        return _open_carefully(value, max_readings)
+    if max(len(report.batches), sum(len(b.readings) for b in report.batches)) > max_readings:
+        return _open_carefully(value, max_readings)
     opened = OpenedReport(report.gateway.id, str(report.gateway.auth))
     index = 0
     for batch in report.batches:
         if not _is_plain(batch.device):
-            return _open_carefully(value)
+            return _open_carefully(value, max_readings)
         readings = [_claimed(n, reading) for n, reading in enumerate(batch.readings, index)]
         index += len(readings)
         opened.claims.append(Claim(batch.device.id, str(batch.device.auth), readings))
-    return opened if _has_single_keys(value, len(report.batches), index) else _open_carefully(value)
+    return (
+        opened
+        if _has_single_keys(value, len(report.batches), index)
+        else _open_carefully(value, max_readings)
+    )
 
 
 def _is_plain(credentials: Credentials) -> bool:
@@ -125,7 +158,7 @@ class _Twice(dict[str, Any]):
     """A JSON object in which a key was given twice."""
 
 
-def _open_carefully(value: bytes) -> OpenedReport:
+def _open_carefully(value: bytes, max_readings: int) -> OpenedReport:
     try:
         report = json.loads(value.decode("utf-8"), object_pairs_hook=_keep_doubles)
     except UnicodeDecodeError as exc:
@@ -137,40 +170,63 @@ def _open_carefully(value: bytes) -> OpenedReport:
     if not isinstance(report, dict) or isinstance(report, _Twice):
         raise Unreadable("not an object with single keys")
     version = report.get("v", VERSION)
-    if isinstance(version, int) and version > VERSION:
-        raise NewerVersion(f"version {version}")
     gateway = _convert(report.get("gateway"), Credentials)
+    if isinstance(version, int) and version > VERSION:
+        claimed = gateway if isinstance(gateway, Credentials) and _is_plain(gateway) else None
+        raise NewerVersion(
+            "written by a newer Qold; drive it again after the upgrade", gateway=claimed
+        )
+    batches = _batches(report)
+    readings = sum(1 for batch in batches for _ in _readings(batch))
     if version != VERSION or not isinstance(gateway, Credentials):
-        raise Unreadable("v or gateway is missing or wrong", readings=_count(report))
+        raise Unreadable("v or gateway is missing or wrong", readings=readings or 1)
     if not _is_plain(gateway):
-        raise Unreadable("gateway token is too long or not ASCII", readings=_count(report))
+        raise Unreadable("gateway token is too long or not ASCII", readings=readings or 1)
+    if max(len(batches), readings) > max_readings:
+        detail = f"{readings} readings in {len(batches)} batches are more than {max_readings}"
+        raise Oversized(detail, readings=readings or 1, gateway=gateway, first=_first(batches))
     opened = OpenedReport(gateway.id, str(gateway.auth))
-    index = 0
-    for batch in _batches(report):
-        index = _open_batch(opened, batch, index)
+    indices = count()
+    for batch in batches:
+        device, good = None, []
+        for device, judged in _judge_batch(batch, indices):  # noqa: B007  # one for the batch
+            if isinstance(judged, Fault):
+                opened.faults.append(judged)
+            else:
+                good.append(judged)
+        if good and device is not None:
+            opened.claims.append(Claim(device.id, str(device.auth), good))
     return opened
 
 
-def _open_batch(opened: OpenedReport, batch: Any, index: int) -> int:
-    whole = batch if isinstance(batch, dict) else {}
-    device = _convert(whole.get("device"), Credentials)
-    sent_device = whole.get("device")
+def _judge_batch(
+    batch: Any, indices: Iterator[int]
+) -> Iterator[tuple[Credentials | None, ClaimedReading | Fault]]:
+    """Each reading of a batch, or what is wrong with it, beside their device if that can be read."""
+    sent_device = batch.get("device") if isinstance(batch, dict) else None
+    device = _convert(sent_device, Credentials)
     detail = "" if isinstance(device, Credentials) else f"device: {device}"
     if isinstance(device, Credentials) and not _is_plain(device):
         detail = "device token is too long or not ASCII"
-    device_id = device.id if isinstance(device, Credentials) else None
-    good = []
-    for sent in _readings(batch):
+    known = device if isinstance(device, Credentials) else None
+    for sent, index in zip(_readings(batch), indices, strict=False):
         reading = detail or _convert(sent, Reading)
         if isinstance(reading, Reading):
-            good.append(_claimed(index, reading))
+            yield known, _claimed(index, reading)
         else:
             message = {"device": sent_device, "reading": sent}
-            opened.faults.append(Fault(index, reading, device_id, message))
-        index += 1
-    if good and isinstance(device, Credentials):
-        opened.claims.append(Claim(device.id, str(device.auth), good))
-    return index
+            yield known, Fault(index, reading, known.id if known else None, message)
+
+
+def _first(batches: list[Any]) -> list[Fault]:
+    indices = count()
+    judgements = chain.from_iterable(_judge_batch(batch, indices) for batch in batches)
+    return [
+        judged
+        if isinstance(judged, Fault)
+        else Fault(judged.index, "", device.id if device else None, {})
+        for device, judged in islice(judgements, SHOWN)
+    ]
 
 
 def _convert(sent: Any, kind: type[Any]) -> Any:
@@ -196,10 +252,6 @@ def _readings(batch: Any) -> Iterator[Any]:
         yield from readings
     else:
         yield batch.get("reading", readings) if isinstance(batch, dict) else batch
-
-
-def _count(report: dict[str, Any]) -> int:
-    return sum(1 for batch in _batches(report) for _ in _readings(batch)) or 1
 
 
 def _keep_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

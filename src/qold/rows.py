@@ -138,20 +138,38 @@ class SealedBatch(msgspec.Struct, gc=False, array_like=True):
     reason: str = ""
 
 
-class ClaimedGateway(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The gateway credentials of one report; after the Gateway bolt as in `ClaimedBatch`."""
-
-    offset: int
-    gateway_id: int
-    token: str
-    reason: str = ""
-
-
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record to append to the log."""
 
     key: str
     value: bytes
+
+
+class Refusal(Entry, frozen=True, gc=False, array_like=True):
+    """A record for `reports.rejected`, and what its budget is decided by (`domain.refusal_budget`).
+
+    `readings` is how many of them it stands for, `gateway_id` 0 where none could be read.
+    """
+
+    index: int
+    reason: str
+    readings: int
+    gateway_id: int
+    appended_at_ms: int
+    is_proven: bool = False
+
+
+class ClaimedGateway(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The gateway credentials of one report; after the Gateway bolt as in `ClaimedBatch`.
+
+    `refusals` are those of the report itself, which wait for the verdict on their gateway.
+    """
+
+    offset: int
+    gateway_id: int
+    token: str
+    reason: str = ""
+    refusals: list[Refusal] = []
 
 
 class LimitsRow(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from qold.domain.contacts import is_phone
+from qold.domain.readings import MAX_REPORT_READINGS
 from qold.private_files import NotPrivate, check_state
 from qold.settings_file import read_settings_text
 
@@ -88,6 +89,17 @@ class Settings:
         metadata={"meaning": "before the names of topologies that share a cluster", "prefix": True},
     )
 
+    report_readings: int = _setting(
+        MAX_REPORT_READINGS,
+        "readings of a report at most; a larger report is refused whole",
+        least=MAX_REPORT_READINGS,
+    )
+    rejections_per_hour: int = _setting(
+        20_000, "refusals of one gateway that are written in an hour; more are counted", least=1
+    )
+    unproven_rejections_per_hour: int = _setting(
+        80_000, "the same for all reports together that prove no gateway token", least=1
+    )
     partitions: int = _setting(4, "partitions of a topic that is created", least=1)
     shards: int = _setting(4, "device shards a tuple is split into; 0 groups by device id")
     poll_records: int = _setting(1500, "records per spout tuple at most", least=1)

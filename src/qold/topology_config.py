@@ -70,6 +70,7 @@ UNORDERED: dict[str, Any] = {
 WHOLE_TUPLES: dict[str, Any] = {"qold.shards": 1}
 
 EVERY_SECOND: dict[str, Any] = {"topology.tick.tuple.freq.secs": 1}
+EVERY_MINUTE: dict[str, Any] = {"topology.tick.tuple.freq.secs": 60}
 
 
 def log_source(

@@ -22,6 +22,11 @@ REASONS: Mapping[Kind, tuple[str, str, str]] = {
 }
 
 
+def is_proven(kind: Kind, reason: str) -> bool:
+    """True if the token was right; an inactive id is refused for that only after its token."""
+    return reason in ("", REASONS[kind][2])
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Digest keys by id; `active` signs, the others still verify."""

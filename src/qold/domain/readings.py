@@ -7,6 +7,8 @@ from qold.domain.model import Metric, Point
 
 EARLIEST_MS = 1_451_606_400_000  # 2016-01-01, before the first Qold device
 FUTURE_TOLERANCE_MS = 300_000
+# Readings of one report. A gateway's own `max_report_readings` goes as far; more would be refused.
+MAX_REPORT_READINGS = 5000
 DOOR_OPEN, DEFROST = 1, 2
 
 

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qold.reports import MAX_REPORT_BYTES, NewerVersion, Unreadable, open_report
+from gateway.outbox import Row
+from gateway.output.reports import Envelope
+from gateway.settings import GatewaySettings, SettingsError
+from qold.domain.readings import MAX_REPORT_READINGS
+from qold.reports import MAX_REPORT_BYTES, NewerVersion, Oversized, Unreadable, open_report
 
 GOOD = {"temp": 4.21, "time": 1795456000, "batt": 88, "seq": 17}
 
@@ -146,6 +150,86 @@ def test_readings_of_an_unusable_report_are_counted():
     with pytest.raises(Unreadable) as refused:
         open_report(value)
     assert refused.value.readings == 3
+
+
+DEVICE = {"id": 123, "auth": 789}
+TOO_MANY = {
+    "readings of one device": [{"device": DEVICE, "readings": [GOOD] * 11}],
+    "readings of many devices": [{"device": {"id": n, "auth": 1}, "readings": [GOOD] * 3} for n in range(1, 5)],
+    "batches without a reading": [{"device": DEVICE, "readings": []}] * 11,
+    "empty lists": [[]] * 11,
+    "nulls": [None] * 11,
+    "malformed readings": [{"device": DEVICE, "readings": [[]] * 11}],
+    "readings of no device": [{"readings": [GOOD] * 11}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batches", TOO_MANY.values(), ids=TOO_MANY.keys())
+def test_a_report_beyond_the_limit_is_refused_whole(batches):
+    value = json.dumps({"v": 1, "gateway": {"id": 7, "auth": "x"}, "batches": batches}).encode()
+    with pytest.raises(Oversized) as refused:
+        open_report(value, 10)
+    assert refused.value.gateway.id == 7
+    assert [fault.index for fault in refused.value.first] == list(range(len(refused.value.first)))
+    assert len(refused.value.first) <= 10
+    open_report(value, 12)
+
+
+def test_what_a_refused_report_shows_is_judged_reading_by_reading():
+    value = report(GOOD, {**GOOD, "batt": 101}, *[GOOD] * 20)
+    with pytest.raises(Oversized) as refused:
+        open_report(value, 10)
+    assert refused.value.readings == 22
+    assert [bool(fault.detail) for fault in refused.value.first] == [False, True, *[False] * 8]
+    assert {fault.device_id for fault in refused.value.first} == {123}
+
+
+def test_the_largest_report_that_a_gateway_can_be_set_to_make_is_opened(tmp_path):
+    """The two limits are in two programs: a backlog must never be refused for its size."""
+    file = tmp_path / "gateway.toml"
+
+    def settings(readings):
+        file.write_text(
+            f'[gateway]\nid = 1\ntoken = "{"ab" * 20}"\n[uplink]\nurl = "sqlite:///a/log.db"\n'
+            f"[output]\nmax_report_readings = {readings}\n"
+        )
+        return GatewaySettings.load(file)
+
+    most = settings(MAX_REPORT_READINGS).max_report_readings
+    with pytest.raises(SettingsError):
+        settings(MAX_REPORT_READINGS + 1)
+    # The longest reading that a frame can hold, each of another device with the longest token.
+    rows = [
+        Row(
+            number,
+            1795456000,
+            json.dumps(
+                {
+                    "device": {"id": 2**31 - 1 - number, "auth": 2**53 - 1},
+                    "reading": {
+                        "temp": -327.67,
+                        "time": 1795456000,
+                        "batt": 100,
+                        "seq": 65535,
+                        "door": True,
+                        "defrost": True,
+                    },
+                }
+            ),
+            "reports",
+        )
+        for number in range(most)
+    ]
+    (message,) = Envelope(2**31 - 1, "ab" * 20, max_readings=most).messages(rows, sent=1795456000)
+    opened = open_report(message.value)
+    assert len(temps(opened)) == most
+    assert opened.faults == []
+
+
+def test_a_newer_version_still_names_its_gateway():
+    with pytest.raises(NewerVersion) as refused:
+        open_report(report(GOOD).replace(b'"v": 1', b'"v": 2'))
+    assert refused.value.gateway.id == 1
 
 
 json_values = st.recursive(
