@@ -126,18 +126,18 @@ class RefusalBudget:
         size = len(refusal.value)
         hour_ms = refusal.appended_at_ms - refusal.appended_at_ms % HOUR_MS
         account = Account(refusal.gateway_id, refusal.is_proven, hour_ms)
-        everybody = Account(NO_GATEWAY, False, hour_ms)
+        shared = Account(NO_GATEWAY, False, hour_ms)
         if account.is_proven:
             spent = [self._spent(self._proven, account, self._gateway_records)]
         else:
-            total = self._spent(self._unproven, everybody, self._unproven_records)
+            total = self._spent(self._unproven, shared, self._unproven_records)
             # With the total spent, a new claim gets no account: its number has no bound.
             if account not in self._claimed and not total.has_room(size):
-                return self._count(everybody, refusal)
+                return self._count(shared, refusal)
             spent = [total, self._spent(self._claimed, account, self._gateway_records)]
         if not all(budget.has_room(size) for budget in spent):
             is_own = not spent[-1].has_room(size)
-            return self._count(account if is_own else everybody, refusal)
+            return self._count(account if is_own else shared, refusal)
         for budget in spent:
             budget.add(size)
         return True
