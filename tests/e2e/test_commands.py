@@ -12,6 +12,7 @@ from cli import parse
 from cli.app import COMMANDS, main
 from cli.plot import draw
 from qold.ports import Point
+from tests.support.pipeline import Site
 
 NOW_MS = 1_795_456_000_000
 HUGE = "9" * 5_000
@@ -90,6 +91,39 @@ def test_a_folder_in_which_nothing_is_yet(tmp_path, capsys, monkeypatch):
         assert "fix: ./qold up" in told
     assert main(["status"]) == 1
     assert main(["down"]) == 0
+
+
+def test_refusals_that_one_record_counts_are_listed_as_readings(tmp_path, capsys):
+    site = Site(tmp_path)
+    one = {"v": 1, "source": "reports:0:1", "index": 0, "gateway": 7}
+    records = [
+        {**one, "reason": "malformed"},
+        {**one, "reason": "malformed", "readings": 480, "counts": {"[red]x[/nope]": 480}},
+        {**one, "reason": "over-budget", "readings": 5, "proven": True, "counts": {"malformed": 5}},
+        {**one, "reason": "over-budget", "readings": 2, "proven": True, "counts": {"malformed": 2}},
+        {**one, "reason": "over-budget", "readings": 3, "counts": {"bad-gateway-token": 3}},
+        {
+            **one,
+            "gateway": None,
+            "reason": "over-budget",
+            "readings": 9,
+            "counts": {"malformed": 9},
+        },
+    ]
+    site.log.append("reports.rejected", [("", json.dumps(record).encode()) for record in records])
+    assert main(["rejected", "list", "--state", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    rows = [line.split() for line in told.splitlines()]
+    assert ["malformed", "481", "2"] in rows
+    assert ["over-budget", "19", "4"] in rows
+    assert "reports of no proven gateway: counted, not written: 9 malformed" in told
+    assert "\ngateway 7: counted, not written: 7 malformed" in told
+    assert "claimed gateway 7: counted, not written: 3 bad-gateway-token" in told
+    assert main(["rejected", "list", "--json", "--state", str(tmp_path)]) == 0
+    assert list(map(json.loads, capsys.readouterr().out.splitlines())) == records
+    for reason in ("malformed", "over-budget"):
+        assert main(["rejected", "redrive", "--reason", reason, "--state", str(tmp_path)]) == 0
+        assert "published 0" in capsys.readouterr().err
 
 
 def test_settings_are_shown_and_every_problem_is_named(state, capsys):
