@@ -7,6 +7,7 @@ Storm's own web page is not on Maven Central. `python -m local.services.storm_ui
 import argparse
 import http.server
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ from local.storm_cluster import (
 
 PORT = 8772  # config.json says it to `sparse`
 ALL_TIME = "All time"
+# How a client on this machine names it; the port may be that of an SSH tunnel.
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class StormUi:
@@ -179,16 +182,38 @@ def _duration(seconds: int) -> str:
     return f"{hours}h {minutes}m {seconds}s"
 
 
+def refusal(host: str, origin: str) -> str:
+    """Why a request is refused that a page in a browser may have made, "" if it is answered.
+
+    After DNS rebinding `Host` holds the page's own domain. `origin` is "" where there is none.
+    """
+    names = "|".join(map(re.escape, LOOPBACK_NAMES))
+    if not re.fullmatch(rf"(?:{names})(?::[0-9]{{1,5}})?", host.lower()):
+        return "Host is not a name of loopback"
+    if origin and origin.lower() != f"http://{host.lower()}":
+        return "Origin is another server's page"
+    return ""
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     cluster: StormCluster
 
     def do_GET(self) -> None:
+        # Joined, a header that comes twice is no name.
+        host, origin = (",".join(self.headers.get_all(name, [])) for name in ("Host", "Origin"))
+        reason = refusal(host, origin)
+        if reason:
+            self._send(403, {"error": "Forbidden", "errorMessage": reason})
+            return
         try:
             status, found = 200, answer(self.cluster, self.path.partition("?")[0])
         except (LookupError, ClusterAway) as exc:
             status = 404 if isinstance(exc, LookupError) else 503
             found = {"error": http.server.BaseHTTPRequestHandler.responses[status][0]}
             found["errorMessage"] = str(exc)
+        self._send(status, found)
+
+    def _send(self, status: int, found: Mapping[str, Any]) -> None:
         content = json.dumps(found).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
