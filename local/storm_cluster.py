@@ -44,7 +44,10 @@ class Component:
 
 @dataclass(slots=True)
 class RunningTopology:
-    """A topology of the cluster; `components` are spouts, then bolts, by name."""
+    """A topology of the cluster; `components` are spouts, then bolts, by name.
+
+    `ports` are those of its workers, on any machine.
+    """
 
     id: str
     name: str
@@ -54,6 +57,7 @@ class RunningTopology:
     executors: int
     tasks: int
     components: list[Component] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,13 +109,14 @@ class StormCluster:
         return sorted((_topology(summary) for summary in found), key=lambda t: t.name)
 
     def topology(self, name: str) -> RunningTopology:
-        """With its components; raises `NoSuchTopology`."""
+        """With its components and ports; raises `NoSuchTopology`."""
         with self._nimbus() as nimbus:
             for summary in nimbus.getClusterInfo().topologies:
                 if summary.name == name:
                     page = nimbus.getTopologyPageInfo(summary.id, ALL_TIME, False)
                     found = _topology(summary)
                     found.components = [*_components(page)]
+                    found.ports = [worker.port for worker in page.workers or ()]
                     return found
         raise NoSuchTopology(name)
 

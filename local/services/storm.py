@@ -1,5 +1,7 @@
 """Apache Storm on this machine: its home, made of Maven's jars, its configuration, its environment."""
 
+import base64
+import hashlib
 import json
 import os
 import sys
@@ -8,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from local.programs import ROOT
-from local.services import artifacts
+from local.services import artifacts, storm_classes
 from local.services.exact_folder import hold_exactly
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
@@ -24,6 +26,7 @@ SMALL = "-Xmx256m -XX:+UseSerialGC"
 QUICK_START = "-XX:TieredStopAtLevel=1"  # for what starts often and computes little
 TOOLS: Mapping[str, str] = {
     "java": "openjdk-17-jdk-headless",
+    "javac": "openjdk-17-jdk-headless",
     "mvn": "maven",
     "lein": "leiningen",
     "ps": "procps",
@@ -31,6 +34,7 @@ TOOLS: Mapping[str, str] = {
 COMMANDS = ROOT / "deploy" / "storm"
 # flux-core names a parent POM that Maven Central does not have; it says nothing that matters.
 STUBS = {f"org.apache.storm:flux:{VERSION}": f"org.apache.storm:storm:{VERSION}"}
+ZOOKEEPER_USER = "storm"
 _FOLDERS = {"lib": "storm", "lib-worker": "storm-worker", "lib-flux": "storm-flux"}
 
 
@@ -38,8 +42,8 @@ def assemble(place: Place, tell: Tell) -> Path:
     """STORM_HOME of a state folder, configured; raises `ArtifactsError`."""
     home = home_folder(place)
     make_folder(home)
-    # Storm loads classes from the first two and runs what is in the third.
-    for folder in ("extlib", "extlib-daemon", "healthchecks"):
+    # Storm loads classes from the first and runs what is in the second.
+    for folder in ("extlib-daemon", "healthchecks"):
         hold_exactly(home / folder, {})
     _link(home / "log4j2", COMMANDS)
     for path in (log_folder(place), log_folder(place) / "workers-artifacts", data_folder(place)):
@@ -50,6 +54,7 @@ def assemble(place: Place, tell: Tell) -> Path:
     for folder, lock in _FOLDERS.items():
         target = artifacts.fetch(lock, tell=partial(_tell_jars, tell, folder), stubs=STUBS)
         _link(home / folder, target)
+    storm_classes.install(home, home / "lib")
     return home
 
 
@@ -100,6 +105,17 @@ def log_folder(place: Place) -> Path:
     return place.state / "logs" / "storm"
 
 
+def zookeeper_digest(place: Place) -> str:
+    """The digest by which ZooKeeper knows Nimbus and Supervisor; the password cannot be had of it."""
+    login = _zookeeper_login(place).encode()
+    digest = hashlib.sha1(login, usedforsecurity=False).digest()  # ZooKeeper knows no other
+    return f"{ZOOKEEPER_USER}:{base64.b64encode(digest).decode('ascii')}"
+
+
+def _zookeeper_login(place: Place) -> str:
+    return f"{ZOOKEEPER_USER}:{place.password('storm.zookeeper')}"
+
+
 def _storm_yaml(place: Place) -> dict[str, object]:
     logs = log_folder(place)
     return {
@@ -107,6 +123,16 @@ def _storm_yaml(place: Place) -> dict[str, object]:
         "storm.zookeeper.port": place.port("zookeeper"),
         "nimbus.seeds": [LOOPBACK],
         "nimbus.thrift.port": place.port("nimbus"),
+        # The address of storm.local.hostname and no other; over loopback, its own user only.
+        "storm.thrift.transport": "qold.storm.BoundTransport",
+        "storm.messaging.transport": "qold.storm.BoundMessaging",
+        # One login at ZooKeeper, of Nimbus, Supervisor and workers, to whom its nodes belong.
+        "storm.zookeeper.auth.scheme": "digest",
+        "storm.zookeeper.auth.payload": _zookeeper_login(place),
+        "storm.zookeeper.superACL": f"digest:{zookeeper_digest(place)}",
+        "nimbus.topology.validator": "qold.storm.ClusterLogin",
+        # Storm's own check at Nimbus' start expects a login per topology, and would end Nimbus.
+        "storm.nimbus.zookeeper.acls.check": False,
         "nimbus.monitor.freq.secs": 3,  # a submitted topology waits so long for its workers
         "storm.local.hostname": LOOPBACK,
         "storm.local.dir": str(data_folder(place)),
@@ -141,6 +167,7 @@ def _zoo_cfg(place: Place) -> Iterable[str]:
         f"dataDir={data_folder(place) / 'zookeeper'}",
         f"clientPort={place.port('zookeeper')}",
         f"clientPortAddress={LOOPBACK}",
+        "serverCnxnFactory=qold.storm.CheckedConnections",
         "maxClientCnxns=0",
         "admin.enableServer=false",
         "autopurge.purgeInterval=1",

@@ -1,5 +1,6 @@
 """Apache ZooKeeper, where Nimbus and Supervisor keep what Storm's cluster is doing."""
 
+import shutil
 import socket
 from collections.abc import Mapping
 
@@ -8,9 +9,12 @@ from local.services import storm
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
 
+# In its data folder: to which login the nodes of this data belong.
+OWNER = "owner"
+
 
 class ZooKeeper:
-    """The server of one state folder; without TLS, so on loopback only."""
+    """The server of one state folder; without TLS, so on loopback only, and for its own user only."""
 
     name = "zookeeper"
     tools = storm.TOOLS
@@ -21,6 +25,7 @@ class ZooKeeper:
 
     def prepare(self, tell: Tell) -> Program:
         storm.assemble(self._place, tell)
+        self._discard_nodes_of_others()
         command = (str(storm.COMMANDS / "storm"), "zookeeper")
         return Program(self.name, command, storm.environment(self._place), stop_s=10.0)
 
@@ -40,3 +45,18 @@ class ZooKeeper:
 
     def settings(self) -> Mapping[str, str]:
         return {}
+
+    def _discard_nodes_of_others(self) -> None:
+        """Start empty where nodes are open to everybody, or belong to a login that is lost.
+
+        `up` submits every topology again.
+        """
+        folder = storm.data_folder(self._place) / "zookeeper"
+        owner = folder / OWNER
+        digest = storm.zookeeper_digest(self._place)
+        if owner.exists() and owner.read_text("ascii") == digest:
+            return
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        owner.write_text(digest, "ascii")

@@ -31,7 +31,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 def test_missing_programs_are_named_with_what_provides_them(tmp_path):
     done = qold("soak", "--state", tmp_path / "new", code=3, PATH=str(tmp_path))
-    assert "a soak needs java, lein, mvn, nginx, ps, redis-server" in done.stderr
+    assert "a soak needs java, javac, lein, mvn, nginx, ps, redis-server" in done.stderr
     assert "sudo apt install" in done.stderr
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from local.bench.full.run import figures_on
 from local.bench.full.topologies import TOPOLOGIES
 from local.bench.workload import Workload
 from local.services import storm
+from local.services.listening import beyond_loopback, listeners
 from local.storm_cluster import StormCluster
 from local.storm_submission import Submission
 from local.supervision import prepare_patiently
@@ -18,8 +21,11 @@ from local.topologies import topology_names
 from qold.clock import SystemClock
 from qold.settings import Settings
 from tests.support.commands import command_line, environment
+from tests.support.doors import answers, answers_to_stranger
 from tests.support.processes import wait_until
 from tests.support.storm_site import QUICK, REASONS, StormSite
+from tests.support.stranger import needs_root
+from tests.support.zookeeper_client import NO_AUTH, ZooKeeperClient, ZooKeeperError
 
 PATIENCE_S = 600
 OPTIONS = {
@@ -155,6 +161,98 @@ def test_a_topology_of_another_name_can_be_submitted_and_killed(cluster):
         "it is gone",
         patience_s=PATIENCE_S,
     )
+
+
+def worker_ports(cluster):
+    found = (cluster.storm.topology(name).ports for name in topology_names())
+    return {port for ports in found for port in ports}
+
+
+def test_the_whole_stack_listens_on_loopback_only(cluster):
+    """Kafka, Cassandra, KairosDB, nginx, Redis, ZooKeeper, Nimbus, Supervisor, every worker, and UDP."""
+    place = cluster.place
+    names = ("kafka", "kafka.edge", "cassandra", "kairosdb", "nginx", "redis", "zookeeper")
+    wanted = {place.port(name) for name in (*names, "nimbus", "supervisor", "storm-ui")}
+    wanted |= worker_ports(cluster)
+    assert len(wanted) >= 10 + len(topology_names())
+    wait_until(
+        lambda: wanted <= {found.port for found in listeners(os.getpid())},
+        "all of them listen",
+        patience_s=PATIENCE_S,
+        look_s=0.5,
+    )
+    assert beyond_loopback(os.getpid()) == []
+
+
+@needs_root
+def test_another_user_of_the_machine_gets_no_word_from_storm(cluster):
+    """From any address of the machine; ours gets one, or a connection that waits for a question."""
+    place = cluster.place
+    ports = {place.port(name) for name in ("nimbus", "supervisor")} | worker_ports(cluster)
+    question = (1 << 24).to_bytes(4, "big")  # the length of a Thrift frame that does not come
+    assert set(answers_to_stranger(ports, question).values()) == {b""}
+    zookeeper = {place.port("zookeeper")}
+    assert set(answers_to_stranger(zookeeper, b"ruok").values()) == {b""}
+    assert set(answers(zookeeper, b"ruok").values()) == {b"imok"}
+    assert all(answers(worker_ports(cluster), b"").values()), "a worker greets who connects"
+    assert cluster.storm.has_leader()
+
+
+def test_without_the_login_no_node_of_storm_can_be_read_or_written(cluster):
+    """Who has it sees every node. Storm leaves one kind open: a number for each file in its store."""
+    port = cluster.place.port("zookeeper")
+    with ZooKeeperClient(port, digest="storm:guessed") as stranger:
+        calls = (
+            lambda: stranger.children("/storm"),
+            lambda: stranger.data("/storm/storms"),
+            lambda: stranger.create("/storm/planted"),
+            lambda: stranger.delete("/storm/nimbuses"),
+        )
+        for call in calls:
+            with pytest.raises(ZooKeeperError) as caught:
+                call()
+            assert caught.value.code == NO_AUTH
+    login = f"storm:{cluster.place.password('storm.zookeeper')}"
+    with ZooKeeperClient(port, digest=login) as ours:
+        nodes = ["/storm"]
+        for node in nodes:
+            nodes += [f"{node}/{name}" for name in ours.children(node)]
+        owners = {
+            node: {(entry.scheme, entry.id) for entry in ours.acl(node)}
+            for node in nodes
+            if not node.startswith("/storm/blobstoremaxkeysequencenumber/")
+        }
+    assert len(owners) > 20
+    own = {("digest", storm.zookeeper_digest(cluster.place))}
+    assert {node: found for node, found in owners.items() if found != own} == {}
+
+
+def test_no_secret_of_the_stack_is_where_storm_shows_or_ships_it(cluster):
+    """The topologies' jar, logs of daemons and workers, every command line; storm.yaml has one."""
+    place = cluster.place
+    found = (content(path).strip() for path in place.secrets.rglob("*") if path.suffix != ".pem")
+    secrets = {secret for secret in found if secret}
+    assert len(secrets) >= 6
+    yaml = storm.conf_folder(place) / "storm.yaml"
+    assert place.password("storm.zookeeper") in yaml.read_text("ascii")
+    assert yaml.stat().st_mode & 0o777 == 0o600
+    assert storm.home_folder(place).stat().st_mode & 0o777 == 0o700
+    logs = [*storm.log_folder(place).rglob("*.log*")]
+    with zipfile.ZipFile(cluster.submission.jar) as jar:
+        shown = {name: jar.read(name) for name in jar.namelist()}
+    shown |= {str(path): content(path) for path in (*logs, *Path("/proc").glob("[0-9]*/cmdline"))}
+    holding = {name for name, text in shown.items() if any(secret in text for secret in secrets)}
+    assert holding == set()
+    masked = {path.name for path in logs if b"auth.payload=*****" in content(path)}
+    assert masked >= {"nimbus.log", "supervisor.log", "worker.log"}
+
+
+def content(path):
+    """What is in a file, nothing where it is none or its process has ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_benches_end_with_clean_ledgers(cluster):

@@ -6,6 +6,7 @@ import pytest
 
 from local.services import storm
 from local.services.guard import __file__ as guard
+from local.services.listening import listeners
 from local.services.place import Place
 from local.storm_submission import Submission
 from local.topologies import topology_names
@@ -68,8 +69,9 @@ def log_of(run, name):
 
 @pytest.mark.parametrize("name", IN_ORDER)
 def test_a_topology_works_off_what_waits(run, name):
+    """Its ZooKeeper, which is in the same JVM, listens on loopback, and nothing else listens."""
     site = run.site
-    run(name, LONG_S)
+    process = run(name, LONG_S)
 
     def is_done():
         said = log_of(run, name)
@@ -78,6 +80,7 @@ def test_a_topology_works_off_what_waits(run, name):
         return site.has_read_all(name)
 
     wait_until(is_done, f"{name} has read everything", patience_s=PATIENCE_S, look_s=0.5)
+    assert [found.is_beyond_loopback for found in listeners(process.pid)] == [False]
     run.started.stop(name)
 
 

@@ -1,0 +1,56 @@
+"""What another user of the machine gets from a port of ours, from each of the machine's addresses."""
+
+import fcntl
+import socket
+import struct
+from collections.abc import Iterable
+
+from tests.support.stranger import as_stranger
+
+CALL_S = 10.0
+_SIOCGIFADDR = 0x8915
+
+
+def own_addresses() -> list[str]:
+    """Two of loopback, and those that other machines know this one by."""
+    found = ["127.0.0.1", "127.0.0.2"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
+            except OSError:
+                continue  # an interface without IPv4
+            found.append(socket.inet_ntoa(answer[20:24]))
+    return sorted(set(found))
+
+
+def answers(ports: Iterable[int], question: bytes) -> dict[tuple[int, str], bytes]:
+    """The first bytes that each port sends, by port and the address it is asked from; b"" for none.
+
+    A port that keeps the connection and says nothing has b"?".
+    """
+    return {
+        (port, source): _ask(port, source, question) for port in ports for source in own_addresses()
+    }
+
+
+def answers_to_stranger(ports: Iterable[int], question: bytes) -> dict[tuple[int, str], bytes]:
+    """The same for a user who owns nothing here."""
+    wanted = list(ports)
+    return as_stranger(lambda: answers(wanted, question))
+
+
+def _ask(port: int, source: str, question: bytes) -> bytes:
+    # Without a look-up of names: a stranger cannot load the module that it takes.
+    with socket.socket() as connection:
+        connection.settimeout(CALL_S)
+        connection.bind((source, 0))
+        try:
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(question)
+            return connection.recv(64)
+        except TimeoutError:
+            return b"?"
+        except ConnectionError:
+            return b""
