@@ -1,5 +1,6 @@
 """`./qold up`."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from cli.status import table
 from local.embedded import AlreadyRunning, state_lock, supervisor_pid
 from local.programs import Keeper, open_log
 from local.services.exact_folder import ArtifactsError
+from local.services.listening import beyond_loopback
 from local.services.profiles import Stack
 from local.services.servers import NotReady, Stopped
 from local.status import statuses
@@ -101,11 +103,27 @@ def _watch(settings: Settings, keeper: Keeper, stopping: list[int]) -> None:
                 continue
             redraw_at = time.monotonic() + REDRAW_S
             note_processes(settings, keeper)
-            if stderr.is_terminal:
-                live.update(table(statuses(settings)), refresh=True)
-            elif not was_ready and all(status.is_ready for status in statuses(settings)):
+            if was_ready and not stderr.is_terminal:
+                continue
+            found = statuses(settings)
+            if not was_ready and all(status.is_ready for status in found):
                 was_ready = True
-                stderr.print("ready")
+                refuse_open_sockets(os.getpid())
+                if not stderr.is_terminal:
+                    stderr.print("ready")
+            if stderr.is_terminal:
+                live.update(table(found), refresh=True)
+
+
+def refuse_open_sockets(pid: int) -> None:
+    """Raise `Failure` when a process of this tree listens where other machines could reach it."""
+    found = beyond_loopback(pid)
+    if found:
+        raise Failure(
+            f"listens beyond loopback: {'; '.join(map(str, found))}",
+            fix="stop that process; if Qold started it, please report it (SECURITY.md)",
+            exit_code=FAILED,
+        )
 
 
 def _detach(settings: Settings) -> int:
@@ -130,12 +148,18 @@ def _detach(settings: Settings) -> int:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 code = MISSING if process.returncode == MISSING else FAILED
-                ended = f"ended at once with {process.returncode}"
-                raise Failure(ended, fix=f"see {told}", exit_code=code)
-            seen, last = _last_line(told, seen)
+                what = _final_error(told, seen) or f"ended at once with {process.returncode}"
+                raise Failure(what, fix=f"see {told}", exit_code=code)
+            last = _last_line(told, seen)
             if last and not is_embedded:
                 tell(f"starting … {last}")
             if supervisor_pid(settings) and _all_ready(settings):
+                try:
+                    refuse_open_sockets(process.pid)
+                except Failure:
+                    process.terminate()
+                    process.wait()
+                    raise
                 stderr.print(f"ready; process {process.pid}; ./qold status, ./qold down")
                 return 0
             time.sleep(LOOK_S if is_embedded else REDRAW_S)
@@ -148,11 +172,20 @@ def _all_ready(settings: Settings) -> bool:
     return now.profile == settings.profile and all(status.is_ready for status in statuses(now))
 
 
-def _last_line(path: Path, seen: int) -> tuple[int, str]:
+def _last_line(path: Path, seen: int) -> str:
+    return _text(path, seen).strip().rpartition("\n")[2]
+
+
+def _final_error(path: Path, seen: int) -> str:
+    """What the process said was wrong, "" if it said nothing; its lines are wrapped."""
+    _, mark, error = _text(path, seen).rpartition("qold: ")
+    return " ".join(error.partition("fix: ")[0].split()) if mark else ""
+
+
+def _text(path: Path, seen: int) -> str:
     with path.open("rb") as file:
         file.seek(seen)
-        text = file.read().decode("utf-8", "replace").strip()
-    return seen, text.rpartition("\n")[2]
+        return file.read().decode("utf-8", "replace")
 
 
 def _already(settings: Settings, pid: int) -> Failure:

@@ -8,6 +8,7 @@ from typing import Any
 
 from local.embedded import supervisor_pid
 from local.memory import resident_mb
+from local.services.listening import listening_ports
 from local.services.place import LOOPBACK, Place
 from local.services.profiles import Stack
 from local.supervision import noted_processes, stack_of
@@ -117,9 +118,12 @@ def _ask_storm(settings: Settings, status: ComponentStatus) -> None:
         if component.last_error:
             status.detail = f"{component.name}: {component.last_error}"
     spouts = [component for component in topology.components if component.kind == "spout"]
-    status.is_ready = topology.status == "ACTIVE" and topology.workers > 0 and bool(spouts)
+    # Nimbus counts a worker from its assignment on, also one that dies again and again.
+    running = set(topology.ports) & listening_ports()
+    is_complete = 0 < len(topology.ports) == len(running)
+    status.is_ready = topology.status == "ACTIVE" and is_complete and bool(spouts)
     if not status.is_ready:
-        status.detail = f"{topology.status}, {topology.workers} workers"
+        status.detail = f"{topology.status}, {len(running)} of {topology.workers} workers"
     for name in ("emitted", "acked", "failed"):
         status.counters[name] = sum(getattr(spout, name) for spout in spouts)
 

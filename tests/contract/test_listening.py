@@ -2,10 +2,21 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
+from cli.errors import FAILED, Failure
+from cli.up import refuse_open_sockets
 from local.services.listening import beyond_loopback, listeners
+
+CHILD = """
+import socket, sys
+listener = socket.create_server(("0.0.0.0", 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
 
 
 def open_socket(family, kind, address):
@@ -52,3 +63,21 @@ def test_what_only_connects_out_is_none():
     ):
         datagrams.connect(("127.0.0.1", 9))
         assert len(listeners(os.getpid())) == len(before) + 1
+
+
+def test_up_refuses_to_be_ready_while_a_process_of_its_tree_is_open_to_the_network():
+    """And is content with the same tree without it, and with an open one that is not its own."""
+    refuse_open_sockets(os.getpid())
+    command = [sys.executable, "-c", CHILD]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        port = int(child.stdout.readline())
+        with pytest.raises(Failure, match=f"process {child.pid}.* 0.0.0.0 port {port}") as caught:
+            refuse_open_sockets(os.getpid())
+        assert caught.value.exit_code == FAILED
+        with subprocess.Popen(["sleep", "600"]) as beside:
+            refuse_open_sockets(beside.pid)
+            beside.kill()
+        child.stdin.close()
+    refuse_open_sockets(os.getpid())

@@ -15,6 +15,7 @@ from cli.app import main
 from local.demo import Demo
 from local.demo_embedded import EmbeddedWorld
 from local.demo_outcome import Outcome, Plan, Progress
+from local.services.listening import listeners
 from local.simulator.device import Reading
 from local.simulator.fleet import Fleet
 from local.simulator.refrigerator import Refrigerator
@@ -381,8 +382,9 @@ def test_a_signal_ends_it_and_leaves_nothing(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     command = command_line("demo", "--hours", 3, "--speed", 1800)
-    running.start("demo", command, TMPDIR=temporary)
+    process = running.start("demo", command, TMPDIR=temporary)
     wait_until(lambda: "10 %" in running.log_tail("demo"), "the first line")
+    assert listeners(process.pid) == [], "not even on loopback"
     assert list(temporary.iterdir())
     assert running.stop("demo", number) == code
     assert list(temporary.iterdir()) == []

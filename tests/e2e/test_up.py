@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.embedded import AlreadyRunning, lock_path, state_lock, supervisor_pid
+from local.services.listening import listeners
 from local.simulator.serial_line import SerialLine
 from local.topologies import topology_names
 from qold.clock import SystemClock
@@ -21,6 +22,11 @@ from tests.support.commands import command_line, json_lines, qold
 from tests.support.processes import Processes, is_alive, processes, wait_until
 
 TOPOLOGIES = set(topology_names())
+OPEN_TO_THE_NETWORK = """
+import socket, sys
+if "up" in sys.orig_argv and "-d" not in sys.orig_argv:
+    listener = socket.create_server(("0.0.0.0", 0))
+"""
 KEYS = {"name", "ready", "detail", "lag", "memory_mb", "addresses", "counters"}
 STORES = {"log", "registry", "raw store", "reading store"}
 
@@ -191,6 +197,7 @@ def test_status_tells_each_component(new_state: Callable[..., State]) -> None:
     assert state.components(code=1).keys() == {"up"}
     started = qold("up", "-d", "--state", state.folder)
     assert str(state.supervisor()) in started.stderr
+    assert listeners(state.supervisor()) == [], "not even on loopback"
     found = state.components()
     assert found.keys() == STORES | TOPOLOGIES
     for name, component in found.items():
@@ -212,6 +219,23 @@ def test_status_tells_each_component(new_state: Callable[..., State]) -> None:
         TOPOLOGIES
     )
     assert "nothing runs" in qold("down", "--state", state.folder).stderr
+
+
+@pytest.mark.parametrize("options", [(), ("-d",)])
+def test_it_is_not_ready_while_one_of_its_processes_listens_beyond_loopback(
+    new_state: Callable[..., State], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Python itself opens the socket as the process of `up` starts; what was started is ended."""
+    (tmp_path / "sitecustomize.py").write_text(OPEN_TO_THE_NETWORK, "utf-8")
+    state = new_state()
+    path = f"{tmp_path}:{os.environ['PYTHONPATH']}"
+    done = qold("up", *options, "--state", state.folder, code=1, PYTHONPATH=path)
+    told = " ".join(done.stderr.split())
+    assert "listens beyond loopback: python" in told
+    assert " on tcp 0.0.0.0 port " in told
+    assert "ready; process" not in told
+    assert state.supervisor() == 0
+    wait_until(lambda: not any(map(is_alive, state.topology_pids())), "the topologies end")
 
 
 def test_two_states_live_side_by_side(new_state: Callable[..., State], running: Processes) -> None:
