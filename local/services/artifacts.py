@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from local.services.exact_folder import WHOLE, ArtifactsError, describe, faults, unsafe
+from local.services.exact_folder import WHOLE, ArtifactsError, describe, faults
+from qold.private_files import NotPrivate, make_folder
 
 LOCKS = Path(__file__).resolve().parent / "locks"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
@@ -84,7 +85,7 @@ def fetch(
     jars = read_lock(name)
     folder = cache_folder() / name
     try:
-        _make_private(folder.parent)
+        make_folder(folder.parent)
         if not faults(folder, _files(name, jars)):
             return folder
         lock = os.open(folder.parent, os.O_RDONLY)
@@ -93,21 +94,13 @@ def fetch(
             return _mend(name, folder, jars, tell, stubs or {})
         finally:
             os.close(lock)
+    except NotPrivate as exc:
+        reason = f"the cache of jars is not safe: {exc.filename}: {exc.strerror}"
+        raise ArtifactsError(f"{reason}\nfix: {exc.fix}; or {_OTHER_CACHE}") from exc
     except OSError as exc:
         raise ArtifactsError(
             f"the cache of jars cannot be used: {exc}\nfix: {_OTHER_CACHE}"
         ) from exc
-
-
-def _make_private(cache: Path) -> None:
-    for path in reversed([cache, *cache.parents]):
-        if not path.exists():
-            path.mkdir(mode=0o700, exist_ok=True)
-    reason = unsafe(cache)
-    if reason:
-        raise ArtifactsError(
-            f"the cache of jars is not safe: {reason}\nfix: chmod go-w, chown, or {_OTHER_CACHE}"
-        )
 
 
 def _files(name: str, jars: Iterable[Jar]) -> dict[str, str]:

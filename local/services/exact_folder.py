@@ -4,10 +4,11 @@ import hashlib
 import os
 import shlex
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+
+from qold.private_files import close_folder, write_private
 
 # Hashing releases the interpreter's lock; more threads than this wait for memory.
 THREADS = 4
@@ -23,16 +24,12 @@ class ArtifactsError(RuntimeError):
 
 def hold_exactly(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files (name -> content) of mode 600; raises `ArtifactsError` for any other file there."""
-    if not os.path.lexists(folder):
-        folder.mkdir(mode=0o700, parents=True)
-    status = folder.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-        folder.chmod(0o700)
+    if os.path.lexists(folder) and not stat.S_ISDIR(folder.lstat().st_mode):
+        _refuse(folder, "not a folder")
+    close_folder(folder)
     _refuse(folder, faults(folder, {}).get(WHOLE))
     for name, content in contents.items():
-        with tempfile.NamedTemporaryFile(dir=folder.parent, delete=False) as draft:
-            draft.write(content)
-        Path(draft.name).replace(folder / name)
+        write_private(folder / name, content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     for name, reason in faults(folder, files).items():
         _refuse(folder / name, reason)
@@ -66,22 +63,6 @@ def describe(folder: Path, wrong: Mapping[str, str]) -> str:
     """Return one line that names every fault."""
     named = (f"{name}: {reason}" for name, reason in wrong.items() if name != WHOLE)
     return f"{folder}: {wrong[WHOLE]}" if WHOLE in wrong else f"{folder}: {', '.join(named)}"
-
-
-def unsafe(folder: Path) -> str:
-    """Return why another user could change what is in `folder`, "" if none could; links are followed.
-
-    Above it, a folder that every user may write is accepted with the sticky bit, as /tmp has it.
-    """
-    reason = _fault_of_folder(folder.resolve())
-    if reason:
-        return f"{folder} {reason}"
-    for path in {*folder.absolute().parents, *folder.resolve().parents}:
-        status = path.stat()
-        is_open = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-        if is_open or not _is_trusted(status):
-            return f"{path} {'may be written by every user' if is_open else _owner(status)}"
-    return ""
 
 
 def _refuse(path: Path, reason: str | None) -> None:

@@ -3,13 +3,11 @@
 import hashlib
 import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from local.services.exact_folder import ArtifactsError, faults, hold_exactly, unsafe
-from tests.support.stranger import STRANGER, as_stranger, needs_root
+from local.services.exact_folder import ArtifactsError, faults, hold_exactly
+from tests.support.stranger import STRANGER, needs_root
 
 CONTENTS = {"a.jar": b"a", "b.jar": b"b"}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
@@ -103,42 +101,3 @@ def test_nothing_is_written_through_a_link(folder):
     link_a_file(other)
     hold_exactly(other, {"a.jar": b"new", "b.jar": b"b"})
     assert (other.parent / "a.jar").read_bytes() == b"a"
-
-
-def test_a_folder_is_unsafe_below_one_that_every_user_may_write(tmp_path):
-    folder = tmp_path / "open" / "cache"
-    folder.mkdir(parents=True)
-    assert unsafe(folder) == ""
-    folder.parent.chmod(0o777)
-    assert "may be written by every user" in unsafe(folder)
-    folder.parent.chmod(0o1777)
-    assert unsafe(folder) == ""
-    link = folder.parent / "link"
-    link.symlink_to(folder)
-    assert unsafe(link) == ""
-    folder.parent.chmod(0o777)
-    other = tmp_path / "other"
-    other.symlink_to(folder)
-    assert "may be written by every user" in unsafe(other)
-
-
-@needs_root
-def test_a_folder_is_unsafe_where_another_user_owns_it_or_one_above(tmp_path):
-    theirs = tmp_path / "theirs"
-    (theirs / "mine").mkdir(parents=True)
-    os.chown(theirs, STRANGER, STRANGER)
-    assert f"belongs to user {STRANGER}" in unsafe(theirs)
-    assert f"belongs to user {STRANGER}" in unsafe(theirs / "mine")
-
-
-@needs_root
-def test_a_user_without_rights_trusts_its_own_folders_and_roots_only():
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
-        shared = Path(name)
-        shared.chmod(0o755)
-        (shared / "root").mkdir()
-        (shared / "other").mkdir()
-        os.chown(shared / "other", STRANGER + 1, STRANGER + 1)
-        assert as_stranger(lambda: unsafe(shared / "root")) == ""
-        found = as_stranger(lambda: unsafe(shared / "other"))
-        assert found == f"{shared}/other belongs to user {STRANGER + 1}"
