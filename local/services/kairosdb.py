@@ -1,5 +1,6 @@
-"""KairosDB: time series on Cassandra, spoken to on loopback only; nginx stands in front of it."""
+"""KairosDB: time series on Cassandra. Its port is on loopback and demands the password of nginx."""
 
+import base64
 import http.client
 import json
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from local.programs import Program
-from local.services import artifacts
+from local.services import artifacts, javac
 from local.services.place import LOOPBACK, Place
 from local.services.servers import NotReady, Tell
 from qold.private_files import make_folder, write_private
@@ -19,12 +20,16 @@ HEARTBEAT = "qold.heartbeat"
 HEARTBEAT_TTL_S = 24 * 3600
 CALL_S = 5.0
 NO_CONTENT = 204
+# Takes the place of KairosDB's own HTTP module (local/services/java).
+GUARD = "qold.GuardedHttp"
 # What KairosDB tells about itself: of all that, what shows a queue that grows.
 TOLD = r"kairosdb\.(?!queue\.).*"
 
 _CONF = """\
 kairosdb: {
   service.telnet: "<disabled>"
+  service.http: "%(guard)s"
+  guard.authorization: "%(authorization)s"
   jetty: { address: "127.0.0.1", port: %(port)d }
   service.datastore: "org.kairosdb.datastore.cassandra.CassandraModule"
   datastore.cassandra: {
@@ -77,7 +82,7 @@ class KairosDb:
     """KairosDB 1.3.0-1 as the user `kairosdb` of a Cassandra, `host:port`, with TLS both ways."""
 
     name = "kairosdb"
-    tools: Mapping[str, str] = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+    tools: Mapping[str, str] = {"java": "openjdk-17-jre-headless", "mvn": "maven"} | javac.TOOLS
 
     def __init__(self, place: Place, *, cassandra: str) -> None:
         self._place = place
@@ -92,6 +97,7 @@ class KairosDb:
         conf = folder / "conf"  # everything in it is read as configuration, and it writes there
         for path in (conf, folder / "queue", folder / "cache"):
             make_folder(path)
+        classes = javac.compile_class(GUARD, jars=jars, into=folder / "classes")
         write_private(conf / "kairosdb.conf", self._conf(folder))
         write_private(folder / "logback.xml", _LOGBACK)
         write_private(folder / "java.options", self._java_options(folder))
@@ -100,7 +106,7 @@ class KairosDb:
             (
                 shutil.which("java") or "java",
                 f"@{folder / 'java.options'}",  # passwords stay out of the process list
-                *("-cp", f"{jars}/*", "org.kairosdb.core.Main"),
+                *("-cp", f"{classes}:{jars}/*", "org.kairosdb.core.Main"),
                 *("-c", "run", "-p", str(conf / "kairosdb.conf")),
             ),
             folder=folder,
@@ -144,7 +150,10 @@ class KairosDb:
     def _answer(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=CALL_S)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
+            headers = {"Authorization": authorization(self._place)}
+            if body is not None:
+                headers["Content-Type"] = "application/json"
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -153,6 +162,8 @@ class KairosDb:
     def _conf(self, folder: Path) -> str:
         return _CONF % {
             "port": self.port,
+            "guard": GUARD,
+            "authorization": authorization(self._place),
             "cassandra": self._cassandra,
             "user": self.name,
             "password": self._place.password("cassandra.kairosdb"),
@@ -184,3 +195,9 @@ class KairosDb:
             f"-Djava.io.tmpdir={folder / 'cache'}",
         )
         return "".join(f'"{option}"\n' for option in options)
+
+
+def authorization(place: Place) -> str:
+    """Return the only Authorization header that KairosDB accepts: nginx's and this module's."""
+    account = f"nginx:{place.password('kairosdb.nginx')}"
+    return "Basic " + base64.b64encode(account.encode("ascii")).decode("ascii")

@@ -1,5 +1,8 @@
 """nginx in front of KairosDB: HTTPS, client certificates, and who may do what (source 5.4.1.7).
 
+It answers to the names of its certificate only, and to no web page. KairosDB's password stands in
+`nginx.conf`, mode 600.
+
 `python -m local.services.nginx CONF` becomes nginx, after the workers of one that was killed: they
 would go on listening without a master.
 """
@@ -12,10 +15,12 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local.programs import Program
+from local.services.authority import LOOPBACK as NAMES
+from local.services.kairosdb import authorization
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
 from qold.private_files import make_folder, write_private
@@ -55,6 +60,12 @@ http {
   map $rank $may_not_write { default 1; 2 0; }
   map $rank $may_not_read { default 1; 1 0; 2 0; }
   map $status $is_refusal { default 0; ~^4 1; }
+  # Names under which a client may ask; a web page whose name resolves to this machine has another.
+  map $host $is_foreign {
+    default 1;
+%(names)s
+  }
+  map $http_origin $is_page { default 1; "" 0; }
 
   upstream kairosdb {
     server 127.0.0.1:%(kairosdb)d max_fails=0;
@@ -75,6 +86,9 @@ http {
     keepalive_requests 100000;
     keepalive_timeout 90s;
 
+    if ($is_foreign) { return 421 '{"errors":["this Host is not served here"]}'; }
+    if ($is_page) { return 403 '{"errors":["not from a web page"]}'; }
+
     error_page 403 =403 @refused;
     error_page 404 405 =403 @refused;
     error_page 495 =403 @bad_certificate;
@@ -85,6 +99,9 @@ http {
 
     proxy_http_version 1.1;
     proxy_set_header Connection "";
+    proxy_set_header Host 127.0.0.1:%(kairosdb)d;
+    proxy_set_header Authorization "%(authorization)s";
+    proxy_hide_header Access-Control-Allow-Origin;
     proxy_connect_timeout 2s;
     proxy_send_timeout 8s;
     proxy_read_timeout 8s;
@@ -112,13 +129,14 @@ http {
 
 
 class Nginx:
-    """nginx for the KairosDB at a port of this machine."""
+    """nginx for the KairosDB at a port of this machine; `names` are the Hosts that it serves."""
 
     name = "nginx"
     tools: Mapping[str, str] = {"nginx": "nginx-light"}
 
-    def __init__(self, place: Place, *, kairosdb_port: int) -> None:
+    def __init__(self, place: Place, *, kairosdb_port: int, names: Sequence[str] = NAMES) -> None:
         self._place = place
+        self._names = names
         self._kairosdb_port = kairosdb_port
         self.port = place.port(self.name)
 
@@ -130,7 +148,7 @@ class Nginx:
     def prepare(self, tell: Tell) -> Program:
         folder = self._place.folder(self.name)
         make_folder(folder / "temp")
-        own = self._place.authority.certificate(self.name, unit="servers")
+        own = self._place.authority.certificate(self.name, unit="servers", hosts=self._names)
         for client in (WRITER, READER):
             self._place.authority.certificate(client, unit="services")
         conf = folder / "nginx.conf"
@@ -141,6 +159,8 @@ class Nginx:
                 "folder": folder,
                 "port": self.port,
                 "kairosdb": self._kairosdb_port,
+                "authorization": authorization(self._place),
+                "names": "\n".join(f'    "{name}" 0;' for name in self._names),
                 "chain": own.chain,
                 "key": own.key,
                 "ca": own.ca,

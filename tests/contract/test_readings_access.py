@@ -1,4 +1,4 @@
-"""Who may do what at nginx, by certificate; and that KairosDB is heard on loopback only."""
+"""Who may do what at nginx, by certificate; that KairosDB answers nginx only, and no web page."""
 
 import http.client
 import json
@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from local.services.authority import Authority
+from local.services.kairosdb import authorization
 from tests.support.certificates import BAD, client_certificate, client_context
+from tests.support.listening import loopback_ports
+from tests.support.stranger import as_stranger, needs_root
 
 HOST = "127.0.0.1"
 POINT = {
@@ -42,13 +45,15 @@ SAYS = {"none": "a client certificate is needed"} | dict.fromkeys(
 )
 
 
-def ask(port, context, operation):
+def ask(port, context, operation, headers=None):
     """Status and body of an operation over a connection of its own."""
     method, path, document = OPERATIONS[operation]
     body = None if document is None else json.dumps(document)
     connection = http.client.HTTPSConnection(HOST, port, context=context, timeout=30)
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(
+            method, path, body, {"Content-Type": "application/json", **(headers or {})}
+        )
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -125,24 +130,119 @@ def test_a_body_without_end_is_refused(nginx, servers):
     connection.close()
 
 
-def test_kairosdb_and_nginx_are_heard_on_loopback_only(servers, kairosdb, nginx):
-    """Every listening socket of their processes, as the kernel has it."""
-    ours = {kairosdb.port, nginx.port}
-    addresses = {
-        (local.rsplit(":", 1)[0], int(local.rsplit(":", 1)[1], 16))
-        for table in ("tcp", "tcp6")
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
-        for local, state in [(line.split()[1], line.split()[3])]
-        if state == "0A"
+# Paths that KairosDB's own basic authentication lets through without a password.
+BESIDE_THE_PASSWORD = {
+    "health": ("GET", f"{API}/health/check"),
+    "status": ("GET", f"{API}/health/status"),
+    "write metadata below health": ("POST", f"{API}/metadata/s/k/..%2f..%2f..%2fhealth%2fx"),
+    "read metadata below health": ("GET", f"{API}/metadata/s/k/..%2f..%2f..%2fhealth%2fx"),
+    "delete a metric below health": ("DELETE", f"{API}/metric/..%2fhealth%2fx"),
+    "a preflight": ("OPTIONS", f"{API}/metric/Temperature"),
+    "running queries": ("GET", f"{API}/admin/runningqueries"),
+    "kill a query": ("GET", f"{API}/admin/killquery/1"),
+    "trace": ("TRACE", f"{API}/version"),
+}
+AT_ITS_OWN_PORT = {
+    **{name: OPERATIONS[name][:2] for name in OPERATIONS if name != "the root"},
+    **BESIDE_THE_PASSWORD,
+}
+FOREIGN = {
+    "another Host": ({"Host": "evil.example"}, 421, "this Host is not served here"),
+    "a Host that begins like ours": ({"Host": f"{HOST}.evil.example"}, 421, "this Host is not"),
+    "a page's Origin": ({"Origin": "http://evil.example"}, 403, "not from a web page"),
+    "a page without Origin": ({"Origin": "null"}, 403, "not from a web page"),
+    "a page of this machine": ({"Origin": f"http://{HOST}:8080"}, 403, "not from a web page"),
+}
+
+
+def ask_directly(port, method, path, headers):
+    """Status and body of KairosDB itself, for a POST as a browser sends it without asking first."""
+    body = json.dumps(QUERY) if method == "POST" else None
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        connection.request(method, path, body, {"Content-Type": "text/plain", **headers})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+@needs_root
+@pytest.mark.parametrize("operation", AT_ITS_OWN_PORT)
+def test_another_user_of_the_machine_can_do_nothing_at_kairosdb(kairosdb, operation):
+    method, path = AT_ITS_OWN_PORT[operation]
+    status, body = as_stranger(lambda: ask_directly(kairosdb.port, method, path, {}))
+    assert (status, json.loads(body)["errors"]) == (401, ["only nginx may use this port"])
+
+
+@pytest.mark.parametrize("sent", ["", "Basic", "Basic bmdpbng6", "Bearer x", "short", "long"])
+def test_kairosdb_refuses_any_other_authorization(kairosdb, servers, sent):
+    right = authorization(servers.place)
+    value = {"short": right[:-1], "long": right + "="}.get(sent, sent)
+    status, _ = ask_directly(kairosdb.port, "GET", f"{API}/metricnames", {"Authorization": value})
+    assert status == 401
+
+
+def test_the_pages_that_come_with_kairosdb_are_not_served(kairosdb):
+    assert ask_directly(kairosdb.port, "GET", "/", {})[0] == 404
+    assert ask_directly(kairosdb.port, "GET", "/index.html", {})[0] == 404
+
+
+@pytest.mark.parametrize("operation", ["query", "delete points", "delete a metric", "names"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_kairosdb_serves_no_web_page_whatever_it_knows(kairosdb, servers, kind, operation):
+    """With the right password, so that the Host or Origin alone is what is refused."""
+    headers, expected, says = FOREIGN[kind]
+    method, path, _ = OPERATIONS[operation]
+    headers = {"Authorization": authorization(servers.place), **headers}
+    status, body = ask_directly(kairosdb.port, method, path, headers)
+    assert (status, says in json.loads(body)["errors"][0]) == (expected, True)
+
+
+@pytest.mark.parametrize("operation", ["write", "query", "names", "delete points", "the root"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_nginx_serves_no_web_page(nginx, servers, kind, operation):
+    """The certificate that may write: a browser presents what its user has installed."""
+    headers, expected, says = FOREIGN[kind]
+    own = servers.place.authority.certificate("datapoints", unit="services")
+    status, body = ask(nginx.port, client_context(servers.place.authority, own), operation, headers)
+    assert (status, says in json.loads(body)["errors"][0]) == (expected, True)
+
+
+def test_nginx_presents_its_own_password_and_lets_no_page_read_the_answer(nginx, servers):
+    """Whatever Authorization a client sends, and though KairosDB allows every Origin."""
+    own = servers.place.authority.certificate("datapoints", unit="services")
+    context = client_context(servers.place.authority, own)
+    connection = http.client.HTTPSConnection(HOST, nginx.port, context=context, timeout=30)
+    connection.request("GET", f"{API}/metricnames", headers={"Authorization": "Basic bmdpbng6"})
+    response = connection.getresponse()
+    assert response.status == 200
+    assert response.getheader("Access-Control-Allow-Origin") is None
+    connection.close()
+
+
+def test_every_socket_of_the_stores_is_known_and_on_loopback(
+    servers, cassandra, redis, kairosdb, nginx
+):
+    """Cassandra has none for JMX."""
+    place = servers.place
+    expected = {
+        "cassandra": {cassandra.port, place.port("cassandra.storage")},
+        "redis": {redis.port},
+        "kairosdb": {kairosdb.port},
+        "nginx": {nginx.port},
     }
-    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
-    assert {port for host, port in addresses if host in loopback} >= ours
-    assert not {port for host, port in addresses if host not in loopback} & ours
+    assert {name: loopback_ports(servers.pid(name)) for name in expected} == expected
 
 
 def test_no_password_shows_in_the_process_list_and_files_are_our_own(servers, kairosdb, nginx):
-    command = Path(f"/proc/{servers.pid('kairosdb')}/cmdline").read_text()
-    for name in ("cassandra.kairosdb", "kairosdb.stores", "trust"):
-        assert servers.place.password(name) not in command
-    for folder in (servers.place.folder("kairosdb"), servers.place.folder("nginx")):
-        assert folder.stat().st_mode & 0o077 == 0
+    secret = [servers.place.password(name) for name in ("cassandra.kairosdb", "kairosdb.stores")]
+    secret += [servers.place.password("trust"), servers.place.password("kairosdb.nginx")]
+    secret.append(authorization(servers.place).removeprefix("Basic "))
+    for name in ("kairosdb", "nginx"):
+        command = Path(f"/proc/{servers.pid(name)}/cmdline").read_text()
+        logged = (servers.logs / f"{name}.log").read_text()
+        assert not [word for word in secret if word in command or word in logged]
+    folders = [servers.place.folder(name) for name in ("kairosdb", "nginx")]
+    files = [folders[0] / "conf" / "kairosdb.conf", folders[1] / "nginx.conf"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (*folders, *files))

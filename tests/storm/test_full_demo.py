@@ -12,6 +12,7 @@ from local.demo_full import FullWorld
 from local.demo_installation import DemoInstallation
 from local.demo_outcome import Plan
 from local.services.kafka import Kafka
+from local.services.kairosdb import authorization
 from local.simulator.refrigerator import Refrigerator
 from local.storm_cluster import StormCluster
 from qold import wiring
@@ -95,7 +96,9 @@ def belongings(place, settings):
     session.close()
     groups = kafka.access.admin.list_consumer_groups().result(10).valid
     connection = http.client.HTTPConnection("127.0.0.1", place.port("kairosdb"), timeout=10)
-    connection.request("GET", "/api/v1/metricnames")
+    connection.request(
+        "GET", "/api/v1/metricnames", headers={"Authorization": authorization(place)}
+    )
     metrics = json.loads(connection.getresponse().read())["results"]
     connection.close()
     return {
