@@ -104,14 +104,15 @@ class Authority:
         write_private(path, content)
         return path
 
-    def trust_store(self, password: str) -> Path:
-        """The authority's certificate as PKCS#12 that Java trusts."""
-        path = self.folder / "trust.p12"
-        authority = pkcs12.PKCS12Certificate(
-            x509.load_pem_x509_certificate(self.ca.read_bytes()), b"qold"
+    def trust_store(self, password: str, *, only: Certificate | None = None) -> Path:
+        """PKCS#12 for Java that trusts the authority, or `only` one certificate of it."""
+        trusted = self.ca if only is None else only.chain
+        path = self.folder / ("trust.p12" if only is None else f"{only.chain.stem}.trust.p12")
+        found = pkcs12.PKCS12Certificate(
+            x509.load_pem_x509_certificate(trusted.read_bytes()), b"qold"
         )
         encryption = BestAvailableEncryption(password.encode())
-        write_private(path, pkcs12.serialize_java_truststore([authority], encryption))
+        write_private(path, pkcs12.serialize_java_truststore([found], encryption))
         return path
 
     def _has_ca(self) -> bool:

@@ -177,17 +177,18 @@ class Cassandra:
 
     def _configuration(self, folder: Path) -> dict[str, Any]:
         authority = self._place.authority
-        password = self._place.password("cassandra.stores")
+        own = self._certificate("cassandra", "servers")
+        password, trust = self._place.password("cassandra.stores"), self._place.password("trust")
         stores = {
-            "keystore": str(
-                authority.key_store(self._certificate("cassandra", "servers"), password)
-            ),
+            "keystore": str(authority.key_store(own, password)),
             "keystore_password": password,
-            "truststore": str(authority.trust_store(self._place.password("trust"))),
-            "truststore_password": self._place.password("trust"),
+            "truststore": str(authority.trust_store(trust)),
+            "truststore_password": trust,
             "store_type": "PKCS12",
             "require_client_auth": True,
         }
+        # Nodes ask each other for no password: the authority also signs what gateways hold.
+        nodes = {**stores, "truststore": str(authority.trust_store(trust, only=own))}
         storage_port = self._place.port("cassandra.storage")
         seeds = [{"seeds": f"{LOOPBACK}:{storage_port}"}]
         provider = "org.apache.cassandra.locator.SimpleSeedProvider"
@@ -209,7 +210,7 @@ class Cassandra:
             "server_encryption_options": {
                 "internode_encryption": "all",
                 "optional": False,
-                **stores,
+                **nodes,
             },
             "data_file_directories": [str(folder / "data")],
             "commitlog_directory": str(folder / "commitlog"),

@@ -88,7 +88,9 @@ class Redis:
             # Nobody can log in as `default`, but the append-only file is loaded in its name: without
             # its permissions a restart begins empty.
             "user default off resetpass ~* &* +@all",
-            f"user {USER} on #{digest} ~* &* +@all -@admin -@dangerous +info",
+            f"user {USER} on #{digest} ~* &* +@all -@admin -@dangerous +info"
+            # The state store sends one script; functions would stay in the append-only file.
+            " -function -script +script|load +script|exists",
             f'dir "{folder}"',
             # What it has answered is on disk. With `everysec` it may answer and write up to 2 s later,
             # while a slow disk syncs; a batch costs one fsync.

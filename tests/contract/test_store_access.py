@@ -2,14 +2,14 @@
 
 import socket
 import ssl
+import zlib
 from pathlib import Path
 
 import pytest
 from cassandra import AuthenticationFailed, Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable
-from redis import AuthenticationError, ConnectionError, Redis
-from redis.exceptions import NoPermissionError
+from redis import AuthenticationError, ConnectionError, Redis, ResponseError
 
 from tests.support.certificates import BAD, client_certificate, client_context
 from tests.support.servers import Servers
@@ -23,6 +23,20 @@ CASSANDRA_WRONG = {
     "an empty password": ("qold", ""),
     "an unknown role": ("somebody", "wrong"),
 }
+
+NO_NODE = {
+    "a gateway's": ("gateway-1", "gateways"),
+    "a service's": ("qold", "services"),
+    "another server's": ("redis", "servers"),
+    "one of the node's name": ("cassandra", "servers"),
+}
+FORBIDDEN = (
+    ("CONFIG", "SET", "dir", "/"), ("CONFIG", "GET", "*"), ("FLUSHALL",), ("FLUSHDB",),
+    ("SWAPDB", "0", "1"), ("SHUTDOWN",), ("KEYS", "*"), ("DEBUG", "SLEEP", "0"), ("MONITOR",),
+    ("ACL", "LIST"), ("MODULE", "LOAD", "/x"), ("REPLICAOF", HOST, "1"), ("CLIENT", "LIST"),
+    ("MIGRATE", HOST, "1", "k", "0", "1"), ("RESTORE", "k", "0", "x"), ("SAVE",), ("BGREWRITEAOF",),
+    ("SCRIPT", "FLUSH"), ("SCRIPT", "KILL"), ("FUNCTION", "LOAD", "x"), ("FUNCTION", "FLUSH"),
+)  # fmt: skip
 
 
 def cassandra_cluster(port, context, user, password):
@@ -83,17 +97,36 @@ def test_no_port_of_a_store_speaks_without_tls(cassandra, redis, servers, port_o
     assert answer == b"" or answer[0] == 0x15, "at most TLS's alert"
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_no_node_joins_without_our_certificate(cassandra, servers, tmp_path, kind):
-    authority = servers.place.authority
-    context = client_context(authority, client_certificate(kind, authority, tmp_path))
-    port = servers.place.port("cassandra.storage")
+def greet_as_node(port, context):
+    """The node's answer to the greeting of another node, of messaging version 12 and no other."""
+    greeting = bytes.fromhex("ca552dfa 0c0c0c00 06 7f000001") + port.to_bytes(2)
+    checksum = zlib.crc32(bytes.fromhex("fa2d55ca") + greeting)
     with (
         socket.create_connection((HOST, port), timeout=20) as plain,
         context.wrap_socket(plain, server_hostname=HOST) as connection,
-        pytest.raises((ssl.SSLError, ConnectionResetError)),
     ):
-        connection.recv(1)  # in TLS 1.3 the refusal follows the handshake
+        connection.sendall(greeting + checksum.to_bytes(4))
+        return connection.recv(64)  # in TLS 1.3 a refusal follows the handshake
+
+
+@pytest.mark.parametrize("kind", [*BAD, *NO_NODE])
+def test_no_node_joins_without_the_nodes_certificate(cassandra, servers, tmp_path, kind):
+    """Not with another of our authority either: no password is asked for between nodes."""
+    authority = servers.place.authority
+    if kind in NO_NODE:
+        name, unit = NO_NODE[kind]
+        own = authority.certificate(name, unit=unit, file=f"no-node-{unit}-{name}")
+    else:
+        own = client_certificate(kind, authority, tmp_path)
+    with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
+        greet_as_node(servers.place.port("cassandra.storage"), client_context(authority, own))
+
+
+def test_a_node_is_accepted_with_the_nodes_certificate(cassandra, servers):
+    authority = servers.place.authority
+    own = authority.certificate("cassandra", unit="servers")
+    port = servers.place.port("cassandra.storage")
+    assert greet_as_node(port, client_context(authority, own))[:4] == b"\0\0\0\x0c"
 
 
 @pytest.mark.parametrize("who", CASSANDRA_WRONG)
@@ -170,8 +203,8 @@ def test_redis_refuses_a_client_without_our_password(redis_client, login):
 def test_redis_lets_its_user_neither_change_it_nor_empty_it(redis_client, servers):
     with redis_client(username="qold", password=servers.place.password("redis")) as client:
         client.set("fence", "1")
-        for words in (("CONFIG", "SET", "dir", "/"), ("FLUSHALL",), ("SHUTDOWN",), ("KEYS", "*")):
-            with pytest.raises(NoPermissionError):
+        for words in FORBIDDEN:
+            with pytest.raises(ResponseError, match=r"no permissions|not allowed"):
                 client.execute_command(*words)
         client.delete("fence")
 
