@@ -7,43 +7,17 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, get_args
 from urllib.parse import unquote
 
+from local.services.behaviour import TAKES, Behaviour, Service, Way
 from local.services.handed_over import HandedOver, Reply
 
-Service = Literal["qold-app", "qold-sms", "keen", "qold-hw-api"]
-Way = Literal[
-    "well",  # as it should
-    "slow",  # answers after `seconds`
-    "status",  # takes nothing and answers `status`
-    "html",  # a page of something in between
-    "garbage",  # `content` instead of HTTP
-    "refuse",  # closes the connection without a word
-    "hang",  # takes nothing and never answers
-    "silent",  # takes it and never answers
-    "cut",  # takes it and closes the connection within the answer
-    "trickle",  # takes it and answers a byte at a time
-    "trickle-body",  # likewise, after the headers
-]
-TAKES: frozenset[Way] = frozenset({"well", "slow", "silent", "cut", "trickle", "trickle-body"})
 CONTROL = "/_stand_in"
 READINGS = f"{CONTROL}/readings"
 TRICKLE_S = 0.02
 MAX_BODY_BYTES = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """How a service answers, for the next `times` requests or until told otherwise."""
-
-    way: Way = "well"
-    status: int = 500
-    location: str = ""
-    content: str = "no HTTP\n"
-    seconds: float = 0.05
-    times: int | None = None
 
 
 class StandIn:
