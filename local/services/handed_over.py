@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from qold.domain.contacts import is_phone
 from qold.domain.model import Contact
 
-MAX_READINGS = 1_000_000
-READING_FIELDS = {"id", "temperature", "battery", "t"}
-
 Reply = tuple[int, dict[str, Any]]
+
+MAX_READINGS = 1_000_000
+# Of all bodies that were taken; a reading has 70, so that 3.8 million fit.
+MAX_BYTES = 256 * 2**20
+# Digits of the largest device id.
+MAX_DIGITS = 19
+FULL: Reply = 507, {"error": "full: start the stand-in again"}
+READING_FIELDS = {"id", "temperature", "battery", "t"}
 
 
 class Sms(NamedTuple):
@@ -34,6 +39,7 @@ class HandedOver:
         self.readings: deque[dict[str, str]] = deque(maxlen=MAX_READINGS)
         self.repeats: Counter[str] = Counter()
         self._posted: set[tuple[str, ...]] = set()
+        self.bytes_left = MAX_BYTES
         self._lock = threading.Lock()
 
     def look_up(self, path: str) -> Reply:
@@ -41,7 +47,8 @@ class HandedOver:
         contact = self.staff
         if path.startswith("/devices/"):
             identity = path.removeprefix("/devices/")
-            contact = self.contacts.get(int(identity)) if identity.isdecimal() else None
+            is_id = identity.isdecimal() and len(identity) <= MAX_DIGITS
+            contact = self.contacts.get(int(identity)) if is_id else None
         if contact is None:
             return 404, {"error": "unknown"}
         names = ("name", "owner", "phone", "locale")
@@ -57,6 +64,8 @@ class HandedOver:
         if not is_phone(sms.to):
             return 400, {"error": "to is not a phone number"}
         with self._lock:
+            if not self._has_room(body):
+                return FULL
             is_repeat = sms.id in self.sms
             self.repeats["qold-sms"] += is_repeat
             self.sms.setdefault(sms.id, sms)
@@ -68,6 +77,8 @@ class HandedOver:
         if not isinstance(found.get("id"), str) or not found["id"] or not collection:
             return 400, {"error": "an event needs an id and a collection"}
         with self._lock:
+            if not self._has_room(body):
+                return FULL
             events = self.events.setdefault(collection, {})
             self.repeats["keen"] += found["id"] in events
             events.setdefault(found["id"], found)
@@ -80,10 +91,16 @@ class HandedOver:
             return 400, {"error": "a reading has id, temperature, battery and t, all text"}
         identity = tuple(found[name] for name in sorted(READING_FIELDS))
         with self._lock:
+            if not self._has_room(body):
+                return FULL
             self.repeats["qold-hw-api"] += identity in self._posted
             self._posted.add(identity)
             self.readings.append(found)
         return 201, {"id": found["id"]}
+
+    def _has_room(self, body: bytes) -> bool:
+        self.bytes_left -= len(body)
+        return self.bytes_left >= 0
 
     def summary(self) -> dict[str, Any]:
         """Everything, as JSON for another process; of the readings how many."""

@@ -1,4 +1,7 @@
-"""The stand-in server: four services on one loopback port, which misbehave when told to."""
+"""The stand-in server: four services on one loopback port, which misbehave when told to.
+
+It asks nobody who they are, and therefore listens on loopback only and serves no web page.
+"""
 
 import http.server
 import json
@@ -8,16 +11,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import unquote
 
-from local.services.behaviour import TAKES, Behaviour, Service, Way
+from local.services.behaviour import TAKES, Behaviour, Service, Way, parse_behaviour
 from local.services.handed_over import HandedOver, Reply
 
 CONTROL = "/_stand_in"
 READINGS = f"{CONTROL}/readings"
 TRICKLE_S = 0.02
 MAX_BODY_BYTES = 2**20
+# Each takes a thread; tests and benches open a dozen.
+MAX_CONNECTIONS = 256
+# Seconds in which a client sends the next bytes; a kept connection is closed after them.
+PATIENCE_S = 60.0
+# Host headers are compared without their port: a test may put a relay in between.
+HOSTS = ("127.0.0.1", "localhost")
 
 
 class StandIn:
@@ -66,10 +75,12 @@ class StandIn:
 
     def behave(self, service: Service, way: Way = "well", **how: Any) -> None:
         """Tell a service how to answer from now on; `how` are fields of `Behaviour`."""
-        if service not in get_args(Service) or way not in get_args(Way):
-            raise ValueError(f"{service}: {way}")
+        self.set_behaviour(*parse_behaviour({"service": service, "way": way, **how}))
+
+    def set_behaviour(self, service: Service, behaviour: Behaviour) -> None:
+        """Answer so from now on."""
         with self._lock:
-            self._behaviours[service] = Behaviour(way, **how)
+            self._behaviours[service] = behaviour
 
     def next_behaviour(self, service: Service) -> Behaviour:
         """How this request is answered; counts it."""
@@ -102,6 +113,20 @@ class _Server(http.server.ThreadingHTTPServer):
         self.stand_in = stand_in
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
+        self._room = threading.Semaphore(MAX_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Close a connection too many at once."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     @contextmanager
     def remembered(self, connection: socket.socket) -> Iterator[None]:
@@ -123,6 +148,7 @@ class _Server(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    timeout = PATIENCE_S
     server: _Server
 
     def handle(self) -> None:
@@ -133,12 +159,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(b"")
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        lengths = self.headers.get_all("Content-Length", [])
+        is_sound = len(lengths) == 1 and lengths[0].isdecimal() and len(lengths[0]) < 10
+        if not is_sound or int(lengths[0]) > MAX_BODY_BYTES:
             self._send(411, b"{}")
             self.close_connection = True
             return
-        self._answer(self.rfile.read(int(length)))
+        body = self.rfile.read(int(lengths[0]))
+        if len(body) == int(lengths[0]):  # else the client has gone
+            self._answer(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Not a line per request."""
@@ -146,6 +175,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         path = self.path.partition("?")[0]
         stand_in = self.server.stand_in
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in HOSTS:
+            self._send(421, b'{"error": "this Host is not served here"}')
+            return
+        if "Origin" in self.headers:
+            self._send(403, b'{"error": "not from a web page"}')
+            return
         if path == CONTROL:
             self._control(body)
             return
@@ -202,11 +238,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """For other processes: GET what was handed over, POST {service, way, …}."""
         try:
             if body:
-                told = json.loads(body)
-                self.server.stand_in.behave(told.pop("service"), told.pop("way"), **told)
+                self.server.stand_in.set_behaviour(*parse_behaviour(json.loads(body)))
             found = self.server.stand_in.handed.summary()
             self._send(200, json.dumps(found).encode())
-        except (ValueError, TypeError, KeyError) as exc:
+        except (ValueError, RecursionError) as exc:
             self._send(400, json.dumps({"error": str(exc)}).encode())
 
     def _send(
