@@ -31,6 +31,7 @@ BAD_HERE = (*BAD, "self-signed")
 PORTS = ("kafka.edge", "kafka", "kafka.controller")
 TOPIC = "reports"
 DENIED = "TOPIC_AUTHORIZATION_FAILED"
+CLUSTER_AUTHORIZATION_FAILED = 31
 
 # A service is nobody at the edge, a gateway nobody inside, and a gateway may only write.
 NOBODY = dict.fromkeys(("produce", "consume", "create", "describe", "alter"), DENIED)
@@ -159,6 +160,36 @@ def test_no_listener_speaks_without_tls(kafka: Kafka, servers: Servers, port_of:
         except ConnectionResetError:
             answer = b""
     assert answer == b"" or answer[0] == 0x15, "at most TLS's alert"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "error"),
+    [("gateway-41", "gateways", CLUSTER_AUTHORIZATION_FAILED),
+     ("somebody", "services", CLUSTER_AUTHORIZATION_FAILED),
+     ("redis", "servers", CLUSTER_AUTHORIZATION_FAILED), ("kafka", "brokers", 0)],
+)  # fmt: skip
+def test_the_controller_answers_brokers_only(
+    kafka: Kafka, servers: Servers, name: str, unit: str, error: int
+) -> None:
+    """Asked to describe its quorum (DescribeQuorum, version 0) with a certificate of ours."""
+    authority = servers.place.authority
+    shown = authority.certificate(name, unit=unit, file=f"controller-{unit}-{name}")
+    topic = b"\x13__cluster_metadata"
+    asked = (
+        (55).to_bytes(2) + b"\x00\x00" + b"\x00\x00\x00\x01" + b"\x00\x01x" + b"\x00"
+        b"\x02" + topic + b"\x02" + b"\x00\x00\x00\x00" + b"\x00" + b"\x00" + b"\x00"
+    )
+    port = servers.place.port("kafka.controller")
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
+        client_context(authority, shown).wrap_socket(
+            plain, server_hostname="127.0.0.1"
+        ) as connection,
+    ):
+        connection.sendall(len(asked).to_bytes(4) + asked)
+        with connection.makefile("rb") as file:
+            answer = file.read(int.from_bytes(file.read(4)))
+    assert int.from_bytes(answer[5:7]) == error, "after correlation id and tagged fields"
 
 
 @pytest.mark.parametrize("kind", BAD_HERE[1:])
