@@ -31,6 +31,10 @@ from qold.settings import PROFILES, Settings
 
 EMBEDDED_READY_S, SERVERS_READY_S = 60.0, 1800.0
 LOOK_S = 0.2
+THESIS_IS_OPEN = (
+    "profile thesis: every user of this machine may read, write and delete what is on Kafka, tokens"
+    " of gateways and devices included; it is there to compare with the source only"
+)
 REDRAW_S = 1.0
 
 
@@ -59,6 +63,8 @@ def command(
         raise Failure(f"{settings.brokers} brokers; there are 1 or 3", exit_code=USAGE)
     found = stack_of(settings)
     check_tools(f"profile {found.profile}", found)
+    if found.profile == "thesis":
+        stderr.print(THESIS_IS_OPEN, style="yellow", highlight=False)
     if detach:
         return _detach(settings)
     return _foreground(settings, found)

@@ -24,8 +24,8 @@ PATIENCE_S = 900
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A state folder where it runs."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A state folder where it runs, and what `up` wrote until it was ready."""
     folder = tmp_path_factory.mktemp("thesis")
     skip_without(Kafka(Place(folder)))
     with processes(tmp_path_factory.mktemp("up")) as running:
@@ -37,8 +37,14 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             look_s=0.2,
         )
         assert running.is_running("up"), running.log_tail("up")
-        yield folder
+        yield folder, running.log_tail("up")
         running.stop("up")
+
+
+@pytest.fixture(scope="module")
+def state(started: tuple[Path, str]) -> Path:
+    """A state folder where it runs."""
+    return started[0]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,10 @@ def gateways(state: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Gate
     for path in paths:
         qold("gateway", "create", "--write", path, "--state", state)
     return [GatewaySettings.load(path) for path in paths]
+
+
+def test_up_warns_that_the_profile_is_open(started: tuple[Path, str]) -> None:
+    assert "every user of this machine may read, write and delete" in started[1]
 
 
 def uplink_of(gateway: GatewaySettings, certificates: Path | None = None) -> Uplink:
