@@ -1,9 +1,10 @@
-"""KairosDB: time series on Cassandra. Its port is on loopback and demands the password of nginx."""
+"""KairosDB: time series on Cassandra. Its port, TLS on loopback, demands the password of nginx."""
 
 import base64
 import http.client
 import json
 import shutil
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +30,8 @@ _CONF = """\
 kairosdb: {
   service.telnet: "<disabled>"
   service.http: "%(guard)s"
-  guard.authorization: "%(authorization)s"
-  jetty: { address: "127.0.0.1", port: %(port)d }
+  guard: { port: %(port)d, authorization: "%(authorization)s" }
+  jetty.port: 0
   service.datastore: "org.kairosdb.datastore.cassandra.CassandraModule"
   datastore.cassandra: {
     # True would lose what the queue replays before it has reached Cassandra.
@@ -133,7 +134,7 @@ class KairosDb:
             raise NotReady(f"KairosDB answered {status} to its first point; see its log")
 
     def addresses(self) -> Mapping[str, str]:
-        return {"KairosDB, this machine only": f"http://{LOOPBACK}:{self.port}"}
+        return {"KairosDB, this machine only": f"https://{LOOPBACK}:{self.port}"}
 
     def delete_metrics(self, prefix: str) -> None:
         """Delete those whose names begin so, with all their points."""
@@ -148,7 +149,10 @@ class KairosDb:
         return self._answer(method, path, body)[0]
 
     def _answer(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=CALL_S)
+        context = ssl.create_default_context(cafile=str(self._place.authority.ca))
+        connection = http.client.HTTPSConnection(
+            LOOPBACK, self.port, timeout=CALL_S, context=context
+        )
         try:
             headers = {"Authorization": authorization(self._place)}
             if body is not None:

@@ -101,6 +101,11 @@ http {
     proxy_set_header Connection "";
     proxy_set_header Host 127.0.0.1:%(kairosdb)d;
     proxy_set_header Authorization "%(authorization)s";
+    # A process that takes KairosDB's port while it is down must not get the password.
+    proxy_ssl_verify on;
+    proxy_ssl_trusted_certificate %(ca)s;
+    proxy_ssl_name localhost;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;
     proxy_hide_header Access-Control-Allow-Origin;
     proxy_connect_timeout 2s;
     proxy_send_timeout 8s;
@@ -109,17 +114,17 @@ http {
     location = /api/v1/datapoints {
       limit_except POST { deny all; }
       if ($may_not_write) { return 403; }
-      proxy_pass http://kairosdb;
+      proxy_pass https://kairosdb;
     }
     location ~ ^/api/v1/datapoints/query(/tags)?$ {
       limit_except POST { deny all; }
       if ($may_not_read) { return 403; }
-      proxy_pass http://kairosdb;
+      proxy_pass https://kairosdb;
     }
     location ~ ^/api/v1/(health/check|version|metricnames)$ {
       limit_except GET { deny all; }
       if ($may_not_read) { return 403; }
-      proxy_pass http://kairosdb;
+      proxy_pass https://kairosdb;
     }
     # Nobody deletes from outside.
     location / { return 403; }

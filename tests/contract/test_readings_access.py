@@ -2,15 +2,19 @@
 
 import http.client
 import json
+import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
 
 from local.services.authority import Authority
 from local.services.kairosdb import authorization
+from local.services.nginx import Nginx
 from tests.support.certificates import BAD, client_certificate, client_context
 from tests.support.listening import loopback_ports
+from tests.support.servers import Servers
 from tests.support.stranger import as_stranger, needs_root
 
 HOST = "127.0.0.1"
@@ -155,10 +159,16 @@ FOREIGN = {
 }
 
 
-def ask_directly(port, method, path, headers):
+@pytest.fixture
+def anybody(servers):
+    """TLS of a client without a certificate."""
+    return client_context(servers.place.authority, None)
+
+
+def ask_directly(port, context, method, path, headers):
     """Status and body of KairosDB itself, for a POST as a browser sends it without asking first."""
     body = json.dumps(QUERY) if method == "POST" else None
-    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    connection = http.client.HTTPSConnection(HOST, port, timeout=30, context=context)
     try:
         connection.request(method, path, body, {"Content-Type": "text/plain", **headers})
         response = connection.getresponse()
@@ -169,33 +179,71 @@ def ask_directly(port, method, path, headers):
 
 @needs_root
 @pytest.mark.parametrize("operation", AT_ITS_OWN_PORT)
-def test_another_user_of_the_machine_can_do_nothing_at_kairosdb(kairosdb, operation):
+def test_another_user_of_the_machine_can_do_nothing_at_kairosdb(kairosdb, anybody, operation):
     method, path = AT_ITS_OWN_PORT[operation]
-    status, body = as_stranger(lambda: ask_directly(kairosdb.port, method, path, {}))
+    status, body = as_stranger(lambda: ask_directly(kairosdb.port, anybody, method, path, {}))
     assert (status, json.loads(body)["errors"]) == (401, ["only nginx may use this port"])
 
 
 @pytest.mark.parametrize("sent", ["", "Basic", "Basic bmdpbng6", "Bearer x", "short", "long"])
-def test_kairosdb_refuses_any_other_authorization(kairosdb, servers, sent):
+def test_kairosdb_refuses_any_other_authorization(kairosdb, servers, anybody, sent):
     right = authorization(servers.place)
     value = {"short": right[:-1], "long": right + "="}.get(sent, sent)
-    status, _ = ask_directly(kairosdb.port, "GET", f"{API}/metricnames", {"Authorization": value})
+    headers = {"Authorization": value}
+    status, _ = ask_directly(kairosdb.port, anybody, "GET", f"{API}/metricnames", headers)
     assert status == 401
 
 
-def test_the_pages_that_come_with_kairosdb_are_not_served(kairosdb):
-    assert ask_directly(kairosdb.port, "GET", "/", {})[0] == 404
-    assert ask_directly(kairosdb.port, "GET", "/index.html", {})[0] == 404
+@pytest.mark.parametrize("path", ["/", "/index.html", "//api/v1/version"])
+def test_outside_of_its_api_kairosdb_serves_nothing(kairosdb, anybody, path):
+    assert ask_directly(kairosdb.port, anybody, "GET", path, {})[0] == 404
+
+
+def test_kairosdb_speaks_tls_only(kairosdb):
+    with socket.create_connection((HOST, kairosdb.port), timeout=30) as plain:
+        plain.sendall(b"GET /api/v1/version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert plain.recv(64)[:1] in (b"", b"\x15"), "at most TLS's alert"
+
+
+def test_nginx_keeps_its_password_from_another_process_at_kairosdbs_port(tmp_path):
+    """One that took the port while KairosDB was down, with a certificate of its own making."""
+    own = Authority(tmp_path / "other").certificate("kairosdb", unit="services")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own.chain, own.key)
+    received = []
+
+    def take_one():
+        connection, _ = taken.accept()
+        try:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                received.append(secure.recv(4096))
+        except OSError as exc:
+            received.append(exc)
+
+    with socket.create_server((HOST, 0)) as taken:
+        thread = threading.Thread(target=take_one)
+        thread.start()
+        servers = Servers(tmp_path)
+        try:
+            nginx = servers.use(lambda place: Nginx(place, kairosdb_port=taken.getsockname()[1]))
+            authority = servers.place.authority
+            writer = authority.certificate("datapoints", unit="services")
+            status, _ = ask(nginx.port, client_context(authority, writer), "write")
+        finally:
+            servers.close()
+        thread.join()
+    assert status == 502
+    assert isinstance(received[0], ssl.SSLError) or received == [b""]
 
 
 @pytest.mark.parametrize("operation", ["query", "delete points", "delete a metric", "names"])
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_kairosdb_serves_no_web_page_whatever_it_knows(kairosdb, servers, kind, operation):
+def test_kairosdb_serves_no_web_page_whatever_it_knows(kairosdb, servers, anybody, kind, operation):
     """With the right password, so that the Host or Origin alone is what is refused."""
     headers, expected, says = FOREIGN[kind]
     method, path, _ = OPERATIONS[operation]
     headers = {"Authorization": authorization(servers.place), **headers}
-    status, body = ask_directly(kairosdb.port, method, path, headers)
+    status, body = ask_directly(kairosdb.port, anybody, method, path, headers)
     assert (status, says in json.loads(body)["errors"][0]) == (expected, True)
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from dataclasses import replace
 
 import pytest
@@ -95,7 +96,10 @@ def belongings(place, settings):
     rows = session.execute("SELECT keyspace_name FROM system_schema.keyspaces")
     session.close()
     groups = kafka.access.admin.list_consumer_groups().result(10).valid
-    connection = http.client.HTTPConnection("127.0.0.1", place.port("kairosdb"), timeout=10)
+    context = ssl.create_default_context(cafile=str(place.authority.ca))
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", place.port("kairosdb"), timeout=10, context=context
+    )
     connection.request(
         "GET", "/api/v1/metricnames", headers={"Authorization": authorization(place)}
     )

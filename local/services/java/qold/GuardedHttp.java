@@ -1,5 +1,6 @@
 package qold;
 
+import com.google.inject.servlet.GuiceFilter;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -12,24 +13,35 @@ import javax.servlet.ServletRequest;
 import javax.servlet.ServletResponse;
 import javax.servlet.http.HttpServletRequest;
 import javax.servlet.http.HttpServletResponse;
+import org.eclipse.jetty.server.HttpConnectionFactory;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import org.eclipse.jetty.server.SslConnectionFactory;
+import org.eclipse.jetty.server.handler.gzip.GzipHandler;
+import org.eclipse.jetty.servlet.DefaultServlet;
+import org.eclipse.jetty.servlet.ServletContextHandler;
+import org.eclipse.jetty.util.ssl.SslContextFactory;
+import org.kairosdb.core.KairosDBService;
 import org.kairosdb.core.KairosRootConfig;
+import org.kairosdb.core.exception.KairosDBException;
 import org.kairosdb.core.http.WebServletModule;
 
 /**
- * KairosDB's HTTP interface with a password on every path of /api.
+ * KairosDB's HTTP interface over TLS, with a password on every path of /api.
  *
  * Takes the place of `service.http`: where this class cannot be loaded, KairosDB serves no HTTP.
- * Its own basic authentication leaves /api/v1/health/* open, and with it every path that Jetty
- * decodes to one below it.
+ * KairosDB's own basic authentication leaves /api/v1/health/* open, and with it every path that
+ * Jetty decodes to one below it. Its own TLS connector listens on every interface.
  */
 public class GuardedHttp extends WebServletModule {
     private final byte[] authorization;
     private final Set<String> hosts;
+    private final int port;
 
     public GuardedHttp(KairosRootConfig configuration) {
         super(configuration);
         authorization = bytes(configuration.getString("kairosdb.guard.authorization"));
-        String port = configuration.getString("kairosdb.jetty.port");
+        port = Integer.parseInt(configuration.getString("kairosdb.guard.port"));
         hosts = Set.of("127.0.0.1:" + port, "localhost:" + port);
     }
 
@@ -37,10 +49,61 @@ public class GuardedHttp extends WebServletModule {
     protected void configureServlets() {
         filter("/*").through(new Guard());
         super.configureServlets();
+        bind(TlsPort.class).toInstance(new TlsPort(port));
     }
 
     private static byte[] bytes(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** The only connector: 127.0.0.1, with the key store of the JVM. */
+    public static final class TlsPort implements KairosDBService {
+        private static final int IDLE_MS = 120_000;
+        private final Server server = new Server();
+        private final int port;
+
+        TlsPort(int port) {
+            this.port = port;
+        }
+
+        @Override
+        public void start() throws KairosDBException {
+            SslContextFactory.Server tls = new SslContextFactory.Server();
+            tls.setKeyStorePath(System.getProperty("javax.net.ssl.keyStore"));
+            tls.setKeyStorePassword(System.getProperty("javax.net.ssl.keyStorePassword"));
+            tls.setKeyStoreType("PKCS12");
+            ServerConnector connector =
+                    new ServerConnector(
+                            server,
+                            new SslConnectionFactory(tls, "http/1.1"),
+                            new HttpConnectionFactory());
+            connector.setHost("127.0.0.1");
+            connector.setPort(port);
+            connector.setIdleTimeout(IDLE_MS);
+            server.addConnector(connector);
+            ServletContextHandler api = new ServletContextHandler();
+            api.addFilter(GuiceFilter.class, "/api/*", null);
+            api.addServlet(DefaultServlet.class, "/api/*");
+            GzipHandler gzip = new GzipHandler();
+            gzip.setIncludedMimeTypes("application/json");
+            gzip.addIncludedMethods("GET", "POST");
+            gzip.setHandler(api);
+            server.setHandler(gzip);
+            try {
+                server.start();
+            } catch (Exception e) {
+                throw new KairosDBException(e);
+            }
+        }
+
+        @Override
+        public void stop() {
+            try {
+                server.stop();
+            } catch (Exception e) {
+                throw new IllegalStateException(e);
+            }
+        }
     }
 
     private final class Guard implements Filter {
