@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from local.programs import Program
-from local.services import artifacts, javac
+from local.programs import ROOT, Program
+from local.services import artifacts
+from local.services.java_classes import TOOLS as JAVAC
+from local.services.java_classes import OwnJar
 from local.services.place import LOOPBACK, Place
 from local.services.servers import NotReady, Tell
 from qold.private_files import make_folder, write_private
@@ -21,8 +23,9 @@ HEARTBEAT = "qold.heartbeat"
 HEARTBEAT_TTL_S = 24 * 3600
 CALL_S = 5.0
 NO_CONTENT = 204
-# Takes the place of KairosDB's own HTTP module (local/services/java).
+# Takes the place of KairosDB's own HTTP module.
 GUARD = "qold.GuardedHttp"
+OWN_JAR = OwnJar("qold-kairosdb", ROOT / "deploy" / "kairosdb" / "java", "kairosdb")
 # What KairosDB tells about itself: of all that, what shows a queue that grows.
 TOLD = r"kairosdb\.(?!queue\.).*"
 
@@ -83,7 +86,7 @@ class KairosDb:
     """KairosDB 1.3.0-1 as the user `kairosdb` of a Cassandra, `host:port`, with TLS both ways."""
 
     name = "kairosdb"
-    tools: Mapping[str, str] = {"java": "openjdk-17-jre-headless", "mvn": "maven"} | javac.TOOLS
+    tools: Mapping[str, str] = {**JAVAC, "java": "openjdk-17-jre-headless", "mvn": "maven"}
 
     def __init__(self, place: Place, *, cassandra: str) -> None:
         self._place = place
@@ -98,7 +101,7 @@ class KairosDb:
         conf = folder / "conf"  # everything in it is read as configuration, and it writes there
         for path in (conf, folder / "queue", folder / "cache"):
             make_folder(path)
-        classes = javac.compile_class(GUARD, jars=jars, into=folder / "classes")
+        own_jar = OWN_JAR.install(folder, jars)
         write_private(conf / "kairosdb.conf", self._conf(folder))
         write_private(folder / "logback.xml", _LOGBACK)
         write_private(folder / "java.options", self._java_options(folder))
@@ -107,7 +110,7 @@ class KairosDb:
             (
                 shutil.which("java") or "java",
                 f"@{folder / 'java.options'}",  # passwords stay out of the process list
-                *("-cp", f"{classes}:{jars}/*", "org.kairosdb.core.Main"),
+                *("-cp", f"{own_jar}:{jars}/*", "org.kairosdb.core.Main"),
                 *("-c", "run", "-p", str(conf / "kairosdb.conf")),
             ),
             folder=folder,

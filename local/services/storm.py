@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from local.programs import ROOT
-from local.services import artifacts, storm_classes
+from local.services import artifacts
 from local.services.exact_folder import hold_exactly
+from local.services.java_classes import TOOLS as JAVAC
+from local.services.java_classes import OwnJar
 from local.services.place import LOOPBACK, Place
 from local.services.servers import Tell
 from qold.private_files import make_folder
@@ -26,12 +28,14 @@ SMALL = "-Xmx256m -XX:+UseSerialGC"
 QUICK_START = "-XX:TieredStopAtLevel=1"  # for what starts often and computes little
 TOOLS: Mapping[str, str] = {
     "java": "openjdk-17-jdk-headless",
-    "javac": "openjdk-17-jdk-headless",
+    **JAVAC,
     "mvn": "maven",
     "lein": "leiningen",
     "ps": "procps",
 }
 COMMANDS = ROOT / "deploy" / "storm"
+# Storm listens on one address with these classes, and on loopback for one user.
+OWN_JAR = OwnJar("qold-storm", COMMANDS / "java", "storm")
 # flux-core names a parent POM that Maven Central does not have; it says nothing that matters.
 STUBS = {f"org.apache.storm:flux:{VERSION}": f"org.apache.storm:storm:{VERSION}"}
 ZOOKEEPER_USER = "storm"
@@ -54,7 +58,7 @@ def assemble(place: Place, tell: Tell) -> Path:
     for folder, lock in _FOLDERS.items():
         target = artifacts.fetch(lock, tell=partial(_tell_jars, tell, folder), stubs=STUBS)
         _link(home / folder, target)
-    storm_classes.install(home, home / "lib")
+    OWN_JAR.install(home, home / "lib")
     return home
 
 

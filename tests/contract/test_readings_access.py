@@ -13,7 +13,7 @@ from local.services.authority import Authority
 from local.services.kairosdb import authorization
 from local.services.nginx import Nginx
 from tests.support.certificates import BAD, client_certificate, client_context
-from tests.support.listening import loopback_ports
+from tests.support.doors import loopback_ports
 from tests.support.servers import Servers
 from tests.support.stranger import as_stranger, needs_root
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from local.services.server import CONTROL, MAX_CONNECTIONS
-from tests.support.listening import loopback_ports
+from tests.support.doors import loopback_ports
 from tests.support.processes import wait_until
 
 

@@ -5,10 +5,17 @@ import socket
 import struct
 from collections.abc import Iterable
 
+from local.services.listening import beyond_loopback, listeners
 from tests.support.stranger import as_stranger
 
 CALL_S = 10.0
 _SIOCGIFADDR = 0x8915
+
+
+def loopback_ports(pid: int) -> set[int]:
+    """Ports on which a process and those below it listen; fails if one is open beyond loopback."""
+    assert not beyond_loopback(pid)
+    return {found.port for found in listeners(pid)}
 
 
 def own_addresses() -> list[str]:
