@@ -2,7 +2,7 @@
 
 The rule is that of ssh: the folder, each folder above it and each link on the way to it belong to
 this user or to root, and no other user may write them. A folder above may be open to all if it is
-sticky, as /tmp is. A group counts as nobody else when no other account of the machine is in it.
+sticky, as /tmp is. A group may write if no other account of the machine is a member of it.
 Everything here works on the standard library alone, so that a gateway can carry it.
 """
 
@@ -17,12 +17,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+# For the owner alone: most of what is made holds tokens, keys or readings.
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+# Root can change every file anyway, so what belongs to root is as safe as our own.
 ROOT_UID = 0
 # Links on the way to a folder; Linux itself follows no more than this.
 MAX_LINKS = 40
 # Write permission of group and others, which no umask of ours leaves.
 FOREIGN_WRITE = stat.S_IWGRP | stat.S_IWOTH
+# Our own links to files are refused as well: whose link it is may change between check and use.
 LINK_FIX = "remove the link, or name the file that it points to"
 # Folders of a state folder whose entries a command opens by name.
 STATE_FOLDERS = ("secrets", "logs", "run", "services")
@@ -37,7 +40,7 @@ class NotPrivate(PermissionError):
 
 
 def restrict_umask() -> None:
-    """Let no other user write what this process and its children make from now on."""
+    """Remove write permission for other users from what this process and its children will make."""
     os.umask(os.umask(FOREIGN_WRITE) | FOREIGN_WRITE)
 
 
@@ -238,7 +241,7 @@ def _others_may_write(path: Path, status: os.stat_result) -> bool:
 
 
 def _is_own_group(path: Path, gid: int) -> bool:
-    """True when nobody but this user and root is in the group, and no access list adds others."""
+    """True when only this user and root are in the group, and no access list adds other users."""
     with contextlib.suppress(OSError):  # a file system without extended attributes
         if "system.posix_acl_access" in os.listxattr(path, follow_symlinks=False):
             return False
