@@ -304,6 +304,14 @@ def test_test_files_have_names_of_their_own():
     assert len(names) == len(set(names))
 
 
+def test_tests_that_documents_name_are_there():
+    names = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        for named in re.findall(r"[\w/]*\btest_\w+\.py", document.read_text("utf-8")):
+            is_there = (ROOT / named).is_file() if "/" in named else named in names
+            assert is_there, f"{document.relative_to(ROOT)}: {named}"
+
+
 def test_what_must_run_can_run():
     for name in (
         "qold",

@@ -166,14 +166,18 @@ def _shown(faults: Iterable[Fault], digest: Digest) -> list[dict[str, Any]]:
 
 
 def without_token(message: dict[str, Any], device_digest: Digest) -> dict[str, Any]:
-    """The same message with the device's token as its digest, its numbers and text as JSON can hold them."""
+    """The same message with the device's token as its digest, its numbers and text as JSON can hold them.
+
+    A token in any other place is left out.
+    """
     cleaned = _storable(message)
-    device = cleaned.get("device")
-    if not isinstance(device, dict):
+    sent = message.get("device")
+    if not isinstance(sent, dict):
         return {**cleaned, "device": None}
-    safe = {"id": device.get("id")}
-    if isinstance(safe["id"], int) and isinstance(device.get("auth"), int | str):
-        safe["auth"] = device_digest(safe["id"], str(device["auth"]))
+    identity, token = sent.get("id"), sent.get("auth")
+    safe = {"id": _storable(identity)}
+    if isinstance(identity, int) and isinstance(token, int | str):
+        safe["auth"] = device_digest(identity, str(token))
     return {**cleaned, "device": safe}
 
 
@@ -183,7 +187,10 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):  # JSON's escapes can spell half a character, UTF-8 cannot
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
-        return {_storable(key): _storable(item, depth + 1) for key, item in value.items()}
+        return {
+            _storable(key): "left out" if key == "auth" else _storable(item, depth + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

@@ -127,12 +127,14 @@ def test_no_token_is_written_anywhere_behind_the_reports(site):
             make_batch(good, make_reading()),
             make_batch(good, make_reading(), token=other.auth),
             make_batch(other, {"temp": "cold"}),
+            [{"device": {"id": good.id, "auth": good.auth}, "auth": gateway.auth}],
+            make_batch(other, {"temp": 1, "gateway": {"auth": gateway.auth}, "of": [{"auth": 7}]}),
         ),
         make_report(gateway, make_batch(good, make_reading()), token="s3cret-" + gateway.auth[:20]),
         b'{"v":1,"gateway":{"id":1,"auth":"' + gateway.auth.encode() + b'"},"batches":[{',
     )
     written = json.dumps(site.records("readings") + site.records("reports.rejected"))
-    assert len(site.records("reports.rejected")) == 4
+    assert len(site.records("reports.rejected")) == 6
     for secret in (str(good.auth), str(other.auth), gateway.auth, "s3cret"):
         assert secret not in written
 
