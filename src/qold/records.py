@@ -75,12 +75,21 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     sent: int | None = None
 
 
+# An event's text: an error of the operating system has some hundred characters; 32 values of it
+# stay far below the largest record.
+_DataName = Annotated[str, Meta(max_length=64)]
+_DataText = Annotated[str, Meta(max_length=4096)]
+# What msgpack carries from bolt to bolt.
+_DataInteger = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_DataValue = _DataText | _DataInteger | float | bool | None
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """What a gateway tells about itself; `data` says how much of it, by kind."""
 
     kind: Annotated[str, Meta(min_length=1, max_length=64)]
     time: Seconds
-    data: Annotated[dict[str, str | int | float | bool | None], Meta(max_length=32)] = {}
+    data: Annotated[dict[_DataName, _DataValue], Meta(max_length=32)] = {}
 
 
 class ClaimedEvent(msgspec.Struct, frozen=True, gc=False):

@@ -84,6 +84,10 @@ def test_every_refusal_has_its_reason_and_its_neighbours_go_on(site):
         + b"s3cret" * 20
         + b'"},"event":{"kind":"x","time":1}}',
         b"[" * 100_000,
+        b'{"v":1,"gateway":{"id":1,"auth":"s3cret"},"event":{"kind":"x","time":1,"data":{"a":%s}}}'
+        % (b"9" * 30),
+        b'{"v":1,"gateway":{"id":1,"auth":"s3cret"},"event":{"kind":"x","time":1,"data":{"a":"%s"}}}'
+        % (b"x" * 5000),
     ],
 )
 def test_what_is_no_event_is_described_and_not_quoted(site, value):
