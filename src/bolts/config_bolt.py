@@ -8,10 +8,10 @@ import msgspec
 
 from qold import wiring
 from qold.component import QoldBolt
+from qold.config_changes import ConfigChanges, is_first_task
 from qold.domain.limits import Limits, read_limits
 from qold.ports import Registry, Unavailable
-from qold.records import UNDECODABLE, decode_config_change
-from qold.rows import LimitsRow, LogRow, pack, unpacker
+from qold.rows import LimitsRow, pack, unpacker
 
 KEPT_MS = 600_000
 AWAY_MS = 30_000
@@ -26,7 +26,6 @@ class _Owner(msgspec.Struct, gc=False, array_like=True):
 
 
 _owners = unpacker(_Owner)
-_log_rows = unpacker(LogRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,13 @@ class ConfigBolt(QoldBolt):
     def setup(self, storm_conf: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         self.registry: Registry | None = None
         self.known: dict[int, _Known] = {}
+        letters = self.dead_letters if is_first_task(context) else None
+        self.changes = ConfigChanges(self.counters, letters)
 
     def handle(self, tup: Any) -> None:
         values = tup.values
         if "records" in getattr(values, "_fields", ()):
-            self._follow(values.records)
+            self._follow(values)
             return
         device_ids = dict.fromkeys(owner.device_id for owner in _owners(values.rows))
         self._load(device_ids)
@@ -87,12 +88,7 @@ class ConfigBolt(QoldBolt):
         while len(self.known) > max(MAX_DEVICES, len(device_ids)):
             del self.known[next(iter(self.known))]
 
-    def _follow(self, records: str) -> None:
-        for row in _log_rows(records):
-            try:
-                change = decode_config_change(row.value)
-            except UNDECODABLE:
-                self.counters["config_unreadable"] += 1
-                continue
+    def _follow(self, values: Any) -> None:
+        for change in self.changes.read(values):
             if change.resource == "device":
                 self.known.pop(change.id, None)

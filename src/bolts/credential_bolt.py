@@ -5,13 +5,10 @@ from typing import Any, ClassVar
 
 from qold import wiring
 from qold.component import QoldBolt
+from qold.config_changes import ConfigChanges, is_first_task
 from qold.domain.credentials import Credential, CredentialCache, Kind
 from qold.keyring import Keyring
 from qold.ports import Device, Gateway, Registry
-from qold.records import UNDECODABLE, decode_config_change
-from qold.rows import LogRow, unpacker
-
-_log_rows = unpacker(LogRow)
 
 
 class CredentialBolt(QoldBolt):
@@ -25,10 +22,13 @@ class CredentialBolt(QoldBolt):
         self.cache: CredentialCache | None = None
         self.keyring: Keyring | None = None
         self.registry: Registry | None = None
+        # All three bolts of the topology follow `config`; one of them writes its dead letters.
+        writes = self.kind == "device" and is_first_task(context)
+        self.changes = ConfigChanges(self.counters, self.dead_letters if writes else None)
 
     def handle(self, tup: Any) -> None:
         if getattr(tup.values, "topic", None) == self.settings.config_topic:
-            self._follow(tup.values.records)
+            self._follow(tup.values)
         else:
             self.judge_tuple(tup.values)
 
@@ -71,12 +71,7 @@ class CredentialBolt(QoldBolt):
             self.cache.use(self.keyring.keys)
         return self.cache
 
-    def _follow(self, records: str) -> None:
-        for row in _log_rows(records):
-            try:
-                change = decode_config_change(row.value)
-            except UNDECODABLE:
-                self.counters["config_unreadable"] += 1
-                continue
+    def _follow(self, values: Any) -> None:
+        for change in self.changes.read(values):
             if self.cache is not None and change.resource == self.kind:
                 self.cache.forget(change.id)

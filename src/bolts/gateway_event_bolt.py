@@ -18,7 +18,7 @@ from qold.records import (
     is_newer,
     to_builtins,
 )
-from qold.rejections import by_gateway, rejection
+from qold.rejections import by_gateway, rejection, unread
 from qold.reports import MAX_TOKEN_LENGTH
 from qold.rows import Entry, LogRow, Refusal, pack, shard, unpacker
 
@@ -39,6 +39,10 @@ class GatewayEventBolt(GatewayBolt):
         events: dict[int, list[Entry]] = {}
         rejected: list[Refusal] = []
         for row in _log_rows(values.records):
+            if row.unread_bytes:
+                rejected.append(unread(f"{place}:{row.offset}", row))
+                self.counters["rejected.oversized"] += 1
+                continue
             claimed = _claimed(row)
             if claimed is None:
                 reason = "newer-version" if is_newer(row.value) else "malformed"

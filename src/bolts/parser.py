@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from qold.component import QoldBolt
+from qold.dead_letters import OVERSIZED
 from qold.domain.readings import flags_of
 from qold.records import UNDECODABLE, VERSION, decode_reading_record, is_newer
 from qold.rows import LogRow, ReadingRow, pack, shard, unpacker
@@ -26,15 +27,19 @@ class ParserBolt(QoldBolt):
     def handle(self, tup: Any) -> None:
         values = tup.values
         shards: dict[int, list[Any]] = defaultdict(list)
-        letters = []
+        letters: list[tuple[str, str, bytes | int]] = []
         for row in _log_rows(values.records):
+            source = f"{values.topic}:{values.partition}:{row.offset}"
+            if row.unread_bytes:
+                letters.append((source, OVERSIZED, row.unread_bytes))
+                self.counters[f"dead_letters.{OVERSIZED}"] += 1
+                continue
             try:
                 record = self.decode(row.value)
                 if record.v != VERSION:
                     raise msgspec.ValidationError(f"version {record.v}")
             except UNDECODABLE:
                 reason = "newer-version" if is_newer(row.value) else "malformed"
-                source = f"{values.topic}:{values.partition}:{row.offset}"
                 letters.append((source, reason, row.value))
                 self.counters[f"dead_letters.{reason}"] += 1
                 continue

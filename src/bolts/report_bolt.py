@@ -9,7 +9,7 @@ from streamparse import Stream
 from qold.component import QoldBolt
 from qold.domain.credentials import Keys, stored_form
 from qold.keyring import load_keys
-from qold.rejections import malformed, unreadable
+from qold.rejections import malformed, unread, unreadable
 from qold.reports import OpenedReport, Unreadable, open_report
 from qold.rows import ClaimedBatch, ClaimedGateway, LogRow, Refusal, pack, shard, unpacker
 
@@ -39,6 +39,10 @@ class ReportBolt(QoldBolt):
         rejected: list[Refusal] = []
         for row in _log_rows(values.records):
             report = f"{source}:{row.offset}"
+            if row.unread_bytes:
+                rejected.append(unread(report, row))
+                self.counters["rejected.oversized"] += 1
+                continue
             try:
                 opened = open_report(row.value, self.settings.report_readings)
             except Unreadable as fault:

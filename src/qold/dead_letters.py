@@ -11,6 +11,8 @@ from qold.records import VERSION, encode
 from qold.settings import Settings, dead_letter_topic
 
 MAX_VALUE_BYTES = 64 * 1024
+OVERSIZED = "oversized"
+"""Reason for a value, or a batch, that is larger than a reader takes; it was not read."""
 
 
 class DeadLetters:
@@ -22,8 +24,11 @@ class DeadLetters:
         self._topology = topology
         self._log: MessageLog | None = None
 
-    def put(self, topic: str, letters: Sequence[tuple[str, str, bytes]]) -> None:
-        """Store (source, reason, value) triples; a value that is not short text is only described."""
+    def put(self, topic: str, letters: Sequence[tuple[str, str, bytes | int]]) -> None:
+        """Store (source, reason, value) triples; a value that is not short text is only described.
+
+        A value that was not read is given as its size.
+        """
         if not letters:
             return
         if self._log is None:
@@ -39,13 +44,13 @@ class DeadLetters:
         value = encode([str(value) for value in tup.values])
         self.put(self._settings.readings_topic, [(source, refusal.reason, value)])
 
-    def _letter(self, source: str, reason: str, value: bytes) -> bytes:
+    def _letter(self, source: str, reason: str, value: bytes | int) -> bytes:
         letter: dict[str, Any] = {
             "v": VERSION,
             "topology": self._topology,
             "reason": reason,
             "source": source,
-            **describe(value),
+            **({"length": value} if isinstance(value, int) else describe(value)),
         }
         return encode(letter)
 

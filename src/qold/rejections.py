@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from qold.dead_letters import MAX_VALUE_BYTES, describe
+from qold.dead_letters import MAX_VALUE_BYTES, OVERSIZED, describe
 from qold.domain.refusal_budget import NO_GATEWAY, Overrun
 from qold.records import VERSION, encode
 from qold.reports import SHOWN, Fault, Unreadable
@@ -88,6 +88,21 @@ def unreadable(fault: Unreadable, source: str, row: LogRow, digest: Digest) -> R
         error_position=fault.position,
         counts=counts,
         first=_shown(fault.first, digest) or None,
+    )
+
+
+def unread(source: str, row: LogRow) -> Refusal:
+    """The one refusal of a record, or a batch of records, that is larger than a reader takes."""
+    detail = "larger than a reader takes into memory; not read"
+    return rejection(
+        OVERSIZED,
+        source,
+        0,
+        None,
+        row.appended_at_ms,
+        detail=detail,
+        readings=1,
+        length=row.unread_bytes,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from qold.domain.log_limits import MAX_VALUE_BYTES
 from qold.domain.readings import MAX_REPORT_READINGS
 from qold.records import (
     UNDECODABLE,
@@ -23,7 +24,7 @@ from qold.records import (
 )
 from qold.rows import ClaimedReading
 
-MAX_REPORT_BYTES = 4 * 2**20
+MAX_REPORT_BYTES = MAX_VALUE_BYTES
 MAX_TOKEN_LENGTH = 64
 # Readings that a record shows of a report that is refused whole: enough to see the pattern.
 SHOWN = 10
@@ -90,7 +91,7 @@ class NewerVersion(Unreadable):
 
 
 class Oversized(Unreadable):
-    """A report of more readings or batches than a report may have."""
+    """A report of more bytes, readings or batches than a report may have."""
 
     reason = "oversized"
 
@@ -98,7 +99,7 @@ class Oversized(Unreadable):
 def open_report(value: bytes, max_readings: int = MAX_REPORT_READINGS) -> OpenedReport:
     """Take a report apart; raises `Unreadable`, `NewerVersion` or `Oversized`."""
     if len(value) > MAX_REPORT_BYTES:
-        raise Unreadable(f"{len(value)} bytes are more than {MAX_REPORT_BYTES}")
+        raise Oversized(f"{len(value)} bytes are more than {MAX_REPORT_BYTES}")
     try:
         report = decode_report(value)
     except UNDECODABLE:

@@ -18,11 +18,12 @@ T = TypeVar("T")
 
 
 class LogRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One log record on its way from the log spout to the first bolt."""
+    """One log record on its way from the log spout to the first bolt; `unread_bytes` as in `Record`."""
 
     offset: int
     appended_at_ms: int
     value: bytes
+    unread_bytes: int = 0
 
 
 class ReadingRow(msgspec.Struct, frozen=True, gc=False, array_like=True):

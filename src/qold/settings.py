@@ -177,7 +177,8 @@ class Settings:
     def topics(self) -> dict[str, int]:
         """Every topic of the pipeline with its number of partitions."""
         flowing = (self.reports_topic, self.readings_topic, self.gateway_events_topic)
-        unusable = (dead_letter_topic(self.readings_topic), dead_letter_topic(self.events_topic))
+        sources = (self.readings_topic, self.events_topic, self.config_topic)
+        unusable = map(dead_letter_topic, sources)
         single = (self.rejected_topic, self.config_topic, self.events_topic, *unusable)
         return {**dict.fromkeys(flowing, self.partitions), **dict.fromkeys(single, 1)}
 

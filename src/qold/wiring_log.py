@@ -27,7 +27,10 @@ def kafka_log(url: str, settings: Settings, clock: Clock) -> MessageLog:
     from qold.adapters.log.kafka import KafkaLog
 
     return KafkaLog(
-        Cluster(parts.netloc, certificates), compacted=compacted, told_at=shown_by(clock)
+        Cluster(parts.netloc, certificates),
+        compacted=compacted,
+        bounded={settings.reports_topic, settings.gateway_events_topic, settings.config_topic},
+        told_at=shown_by(clock),
     )
 
 

@@ -120,7 +120,9 @@ class LogSpout(QoldSpout):
         if not records:
             return False
         first, last = records[0], records[-1]
-        payload = pack([LogRow(r.offset, r.appended_at_ms, r.value) for r in records])
+        payload = pack(
+            [LogRow(r.offset, r.appended_at_ms, r.value, r.unread_bytes) for r in records]
+        )
         size = sum(len(r.value) for r in records)
         entry = _Range(first.partition, first.offset, last.offset, len(records), size, payload)
         book = self.books.setdefault(first.partition, OffsetBook(first.offset))

@@ -24,19 +24,34 @@ from qold.settings import Settings, SettingsError
 from tests.support.ended_producer import REFUSED, EndedProducer
 
 PATIENCE_S = 60.0
+READERS = pytest.mark.parametrize("client", ["kafka", "kafka-bounded", "pykafka"], indirect=True)
 ALL = {"max_records": 10_000, "max_bytes": 2**24, "wait_ms": 0}
 
 
 @pytest.fixture(params=["kafka", "pykafka"])
-def broker(request: Any) -> Kafka:
+def client(request: Any) -> str:
+    """What reads; `bounded` is the reader of topics that gateways write."""
+    return str(request.param)
+
+
+@pytest.fixture
+def broker(client: str, request: Any) -> Kafka:
     """A Kafka of the line that each client is for."""
-    found: Kafka = request.getfixturevalue(request.param)
+    found: Kafka = request.getfixturevalue(client.partition("-")[0])
     return found
 
 
 @pytest.fixture
-def settings(broker: Kafka) -> Settings:
-    return Settings.load(broker.state, {"QOLD_LOG_URL": broker.log_url})
+def name() -> str:
+    return f"t.{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def settings(broker: Kafka, client: str, name: str) -> Settings:
+    environ = {"QOLD_LOG_URL": broker.log_url}
+    if client.endswith("-bounded"):
+        environ["QOLD_REPORTS_TOPIC"] = name
+    return Settings.load(broker.state, environ)
 
 
 @pytest.fixture
@@ -47,8 +62,7 @@ def log(settings: Settings) -> Iterator[MessageLog]:
 
 
 @pytest.fixture
-def topic(log: MessageLog) -> str:
-    name = f"t.{uuid.uuid4().hex}"
+def topic(log: MessageLog, name: str) -> str:
     log.create_topics({name: 1})
     return name
 
@@ -83,6 +97,7 @@ def forget(broker: Kafka) -> Callable[[str, int], None]:
     return delete
 
 
+@READERS
 def test_a_committed_offset_that_retention_has_passed_is_told(
     log: MessageLog, topic: str, forget: Any, caplog: Any
 ) -> None:
@@ -99,6 +114,7 @@ def test_a_committed_offset_that_retention_has_passed_is_told(
     reader.close()
 
 
+@READERS
 def test_a_topic_made_anew_is_read_from_its_beginning(
     log: MessageLog, topic: str, broker: Kafka, caplog: Any
 ) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from local.log_records import last_records, records_of
 from local.simulator.clock import SimulatedClock
 from qold import wiring
+from qold.adapters.kafka_client import Cluster
+from qold.adapters.log.kafka import KafkaLog
 from qold.adapters.log.sqlite import RETENTION_MS, SqliteLog
 from qold.clock import Clock, SystemClock
 from qold.ports import PartitionOffsets, Rejected, Unavailable
@@ -31,25 +33,42 @@ class Technology:
 
     `is_idempotent`: what was sent again because its answer was lost is there once. Without it an
     append that failed may be there twice after it was tried again, which at-least-once allows.
+    `is_bounded`: each topic is read as one that gateways write.
     """
 
     state: Path
     url: str
     clock: Clock
     is_idempotent: bool = True
+    is_bounded: bool = False
 
     @property
     def settings(self) -> Settings:
         return Settings.load(self.state, {"QOLD_LOG_URL": self.url})
 
+    def open(self):
+        if not self.is_bounded:
+            return wiring.message_log(self.settings, self.clock)
+        certificates = self.settings.secrets_dir / "certificates"
+        cluster = Cluster(self.url.partition("://")[2], certificates)
+        return KafkaLog(cluster, bounded=EveryTopic())
 
-@pytest.fixture(params=["sqlite", "kafka", "pykafka"])
+
+class EveryTopic:
+    """Contains each name."""
+
+    def __contains__(self, name):
+        return True
+
+
+@pytest.fixture(params=["sqlite", "kafka", "kafka-bounded", "pykafka"])
 def technology(request, tmp_path):
     if request.param == "sqlite":
         return Technology(tmp_path, "sqlite:log.db", SimulatedClock(NOW_MS))
-    server = request.getfixturevalue(request.param)
-    is_idempotent = request.param != "pykafka"
-    return Technology(server.state, server.log_url, SystemClock(), is_idempotent)
+    client, _, bounded = request.param.partition("-")
+    server = request.getfixturevalue(client)
+    is_idempotent = client != "pykafka"
+    return Technology(server.state, server.log_url, SystemClock(), is_idempotent, bool(bounded))
 
 
 @pytest.fixture
@@ -58,7 +77,7 @@ def open_log(technology):
     opened = []
 
     def connect():
-        opened.append(wiring.message_log(technology.settings, technology.clock))
+        opened.append(technology.open())
         return opened[-1]
 
     yield connect

@@ -8,11 +8,13 @@ import pytest
 
 from local.log_records import records_of
 from local.services.kafka import Kafka
+from local.services.place import Place
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import MessageLog, PartitionOffsets, Unavailable
 from qold.settings import Settings
 from tests.support.kafka_39 import Kafka39
+from tests.support.record_batches import RawProducer, batch, gzip_of, identity_of, record
 from tests.support.servers import Servers
 
 ALL = {"max_records": 10_000, "max_bytes": 2**24, "wait_ms": 0}
@@ -154,3 +156,28 @@ def _from(log: MessageLog, topic: str, offset: int) -> list[Any]:
         found += records
     reader.close()
     return found
+
+
+def test_a_batch_that_unpacks_to_too_much_is_one_record_without_its_value(
+    pykafka: Kafka, opened: Any
+) -> None:
+    """Tried: a batch of 24 MiB, a value of 5 MiB; honest records before and behind them."""
+    topic = f"t.{uuid.uuid4().hex}"
+    ours, others = opened(pykafka, "pykafka"), opened(pykafka, "kafka")
+    ours.create_topics({topic: 1})
+    identity = identity_of(Place(pykafka.state).authority.certificate("qold", unit="services"))
+    producer = RawProducer(pykafka.log_url.partition("://")[2], identity)
+    others.append(topic, [("k", b"before")])
+    sizes = []
+    for size in (24 * 2**20, 5 * 2**20):
+        packed = gzip_of([record(bytes(size))])
+        sizes.append(len(packed))
+        assert producer.send(topic, 0, batch(packed, codec="gzip")) == 0
+    others.append(topic, [("k", b"behind")])
+    producer.close()
+    found = [(r.offset, r.value, r.unread_bytes) for r in _from(ours, topic, 0)]
+    assert found[0] == (0, b"before", 0)
+    assert found[3] == (3, b"behind", 0)
+    assert [value for _, value, _ in found[1:3]] == [b"", b""]
+    assert 0 < found[1][2] <= 2 * sizes[0]
+    assert found[2][2] == 5 * 2**20

@@ -163,7 +163,7 @@ MALFORMED_REPORTS = {
     "a huge integer": b'{"v":1,"gateway":{"id":' + b"9" * 5000 + b',"auth":"x"},"batches":[]}',
     "half a character in the token": b'{"v":1,"gateway":{"id":1,"auth":"\\ud800"},"batches":[]}',
     "keys given twice": b'{"v":1,"v":1,"gateway":{"id":1,"auth":"x"},"batches":[]}',
-    "five megabytes": b'{"v":1,"x":"' + b"y" * 5 * 2**20 + b'"}',
+    "three megabytes": b'{"v":1,"x":"' + b"y" * 3 * 2**20 + b'"}',
     "bytes of a program": bytes(range(256)) * 4,
 }
 

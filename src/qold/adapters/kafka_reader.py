@@ -1,17 +1,17 @@
 """Reads assigned partitions of one Kafka topic."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from qold.adapters.kafka_client import Cluster, Trouble, answered, settled
+from qold.adapters.kafka_client import Cluster, Trouble
 from qold.adapters.kafka_cluster import ANSWER_S, WaitingRecords, is_made_anew, next_position
+from qold.adapters.kafka_offsets import GroupOffsets
 from qold.ports import PartitionOffsets, Record, Rejected, Unavailable
 
 RECEIVE = 5_000
-COMMIT_LOOK_S = 0.02
 KEPT = 5_000
 """A partition nobody asks for is paused when so many of its records wait here."""
 
@@ -48,7 +48,7 @@ class KafkaReader:
         self._paused: set[int] = set()
         self._lost: set[int] = set()
         self._remade: set[int] = set()
-        self._commits: list[KafkaError | None] = []
+        self._offsets = GroupOffsets(consumer, topic, self._trouble)
         self._client = Consumer(
             cluster.configuration(
                 **{
@@ -64,12 +64,11 @@ class KafkaReader:
                     "fetch.queue.backoff.ms": 10,
                     "queued.max.messages.kbytes": 16 * 1024,
                     "error_cb": self._trouble,
-                    "on_commit": lambda error, places: self._commits.append(error),
+                    "on_commit": self._offsets.on_commit,
                 }
             )
         )
-        self._committed = committed_offsets(self._client, self._trouble, topic, begin)
-        self._received = {p: self._committed.get(p, offset) for p, offset in begin.items()}
+        self._received = self._offsets.positions(self._client, begin)
         self._begin(self._received)
 
     def poll(
@@ -94,28 +93,10 @@ class KafkaReader:
         return records
 
     def commit(self, next_offsets: Mapping[int, int]) -> None:
-        moved = {p: o for p, o in next_offsets.items() if o > self._committed.get(p, -1)}
-        if not moved:
-            return
-        places = [TopicPartition(self._topic, p, offset) for p, offset in moved.items()]
-        with answered(self._trouble, self._consumer):
-            settled(lambda: self._commit(places))
-        self._committed.update(moved)
+        self._offsets.commit(self._client, next_offsets, self._receive)
 
     def close(self) -> None:
         self._client.close()
-
-    def _commit(self, places: list[TopicPartition]) -> None:
-        # Waiting for it inside the client has no limit of time.
-        self._commits.clear()
-        self._client.commit(offsets=places, asynchronous=True)
-        give_up_at = time.monotonic() + ANSWER_S
-        while not self._commits:
-            if time.monotonic() > give_up_at:
-                raise TimeoutError
-            self._receive(COMMIT_LOOK_S)
-        if error := self._commits[-1]:
-            raise KafkaException(error)
 
     def _begin(self, positions: Mapping[int, int]) -> None:
         self._at_end.difference_update(positions)
@@ -198,7 +179,7 @@ class KafkaReader:
         for partition in sorted(self._lost):
             position, was_gone = self._received[partition], partition in self._remade
             if is_made_anew(position, ends[partition], was_gone=was_gone):
-                self._committed.pop(partition, None)
+                self._offsets.forget(partition)
             begin[partition] = self._received[partition] = next_position(
                 self._consumer,
                 f"{self._topic}:{partition}",
@@ -210,44 +191,3 @@ class KafkaReader:
         self._begin(begin)
         self._lost.clear()
         self._remade.clear()
-
-
-class CommittedOffsets:
-    """What the cluster has of one consumer, asked for again and again over the same connections."""
-
-    def __init__(self, cluster: Cluster, consumer: str) -> None:
-        self._trouble = Trouble()
-        self._client = Consumer(
-            cluster.configuration(**{"group.id": consumer, "error_cb": self._trouble})
-        )
-
-    def of(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """By partition, where one is committed; begin anew with another one after `Unavailable`."""
-        with answered(self._trouble, topic):
-            self._client.poll(0)  # lets go of what error_cb was to hear since the last time
-        self._trouble.take()
-        return committed_offsets(self._client, self._trouble, topic, partitions)
-
-    def close(self) -> None:
-        self._client.close()
-
-
-def committed_offsets(
-    client: Consumer, trouble: Trouble, topic: str, partitions: Iterable[int]
-) -> dict[int, int]:
-    """What the cluster has of a consumer, which is the group of the client.
-
-    An admin client could ask, too, but ends the process where a coordinator has moved (librdkafka
-    2.16: it has no group of its own to tell).
-    """
-    places = [TopicPartition(topic, p) for p in partitions]
-
-    def ask() -> dict[int, int]:
-        found = client.committed(places, timeout=ANSWER_S)
-        for place in found:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return {place.partition: place.offset for place in found if place.offset >= 0}
-
-    with answered(trouble, topic):
-        return settled(ask) if places else {}

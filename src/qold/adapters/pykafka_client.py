@@ -5,10 +5,7 @@ failed, checks no host name and waits without a limit. Nothing is sent twice her
 """
 
 import re
-import select
-import socket
 import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qold.adapters.kafka_cluster import ANSWER_S, LOOK_S, PASSES_S, OwnCertificate
+from qold.adapters.kafka_cluster import LOOK_S, PASSES_S
+from qold.adapters.kafka_socket import BrokerSocket, tls_context
 from qold.adapters.pykafka_protocol import ERROR_CODES, protocol
 from qold.ports import PortError, Rejected, Unavailable
 
@@ -63,16 +61,11 @@ class Refusal(Exception):
         return Unavailable(f"{self.what}: {_words(self.code)}")
 
 
-class Connection:
+class Connection(BrokerSocket):
     """To one broker that speaks what pykafka does; raises `Unavailable` where it does not."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        self.name = f"{host}:{port}"
-        with self._in_words():
-            self._socket = socket.create_connection((host, port), timeout=ANSWER_S)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if context is not None:
-                self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        super().__init__(host, port, context, max_answer_bytes=MAX_ANSWER_BYTES)
         self._check_versions()
 
     def call(self, request: Any, answer: Callable[[memoryview], T]) -> T:
@@ -80,43 +73,15 @@ class Connection:
         return self.receive(answer)
 
     def send(self, request: Any) -> None:
-        with self._in_words():
-            self._socket.settimeout(ANSWER_S)
-            self._socket.sendall(request.get_bytes())
+        self.send_bytes(request.get_bytes())
 
     def receive(self, answer: Callable[[memoryview], T], *, after_s: float = 0.0) -> T:
         """The answer to the oldest request; the broker may wait `after_s` before it gives one."""
-        give_up_at = time.monotonic() + after_s + ANSWER_S
-        with self._in_words():
-            (size,) = struct.unpack("!i", self._exactly(4, give_up_at))
-            if not 4 <= size <= MAX_ANSWER_BYTES:
-                raise Unavailable(f"{self.name}: no Kafka, or a door for TLS")
-            content = self._exactly(size, give_up_at)
-        return answer(memoryview(content)[4:])  # behind the correlation id
+        return answer(self.receive_bytes(after_s=after_s))
 
     def is_closed(self) -> bool:
         """Whether the broker hung up while nothing was asked, as it does after idle minutes."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __del__(self) -> None:
-        # Readers that nobody closes go without a word with the other client.
-        if hasattr(self, "_socket"):
-            self.close()
-
-    def _exactly(self, size: int, give_up_at: float) -> bytearray:
-        content = bytearray(size)
-        view = memoryview(content)
-        while view:
-            self._socket.settimeout(max(0.001, give_up_at - time.monotonic()))
-            if not (count := self._socket.recv_into(view)):
-                raise Unavailable(f"{self.name}: the broker closed the connection")
-            view = view[count:]
-        return content
+        return self.is_readable()
 
     def _check_versions(self) -> None:
         told = self.call(protocol.ApiVersionsRequest(), protocol.ApiVersionsResponse).api_versions
@@ -131,15 +96,6 @@ class Connection:
                 f"{self.name}: this broker does not speak {', '.join(gone)} as pykafka does, which"
                 " Kafka 4.0 took away; write kafka:// instead of pykafka:// in log_url"
             )
-
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError as exc:
-            raise Unavailable(f"{self.name}: no answer") from exc
-        except (OSError, ValueError) as exc:  # ValueError: a certificate that is none
-            raise Unavailable(f"{self.name}: {exc}") from exc
 
 
 class PykafkaCluster:
@@ -232,13 +188,7 @@ class PykafkaCluster:
         if self._certificates is None:
             return None
         if self._context is None:
-            own = OwnCertificate.of(self._certificates)
-            try:
-                self._context = ssl.create_default_context(cafile=str(own.ca))
-                self._context.load_cert_chain(own.chain, own.key)
-            except OSError as exc:
-                self._context = None
-                raise Unavailable(f"{own.chain}: {exc}") from exc
+            self._context = tls_context(self._certificates)
         return self._context
 
 

@@ -6,7 +6,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of pkg_resources, and of escapes in its ZooKeeper client
     from pykafka import protocol
     from pykafka.exceptions import ERROR_CODES, MessageSetDecodeFailure
-    from pykafka.utils.compression import decode_gzip
     from pykafka.utils.struct_helpers import unpack_from
 
-__all__ = ["ERROR_CODES", "MessageSetDecodeFailure", "decode_gzip", "protocol", "unpack_from"]
+__all__ = ["ERROR_CODES", "MessageSetDecodeFailure", "protocol", "unpack_from"]

@@ -1,7 +1,9 @@
 """Reads assigned partitions of one topic of a Kafka up to 3.9, with pykafka's protocol."""
 
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from qold.adapters.kafka_cluster import LOOK_S, WaitingRecords, is_made_anew, next_position
@@ -17,10 +19,10 @@ from qold.adapters.pykafka_client import (
 )
 from qold.adapters.pykafka_protocol import (
     MessageSetDecodeFailure,
-    decode_gzip,
     protocol,
     unpack_from,
 )
+from qold.domain.log_limits import MAX_BATCH_BYTES, MAX_VALUE_BYTES
 from qold.ports import PartitionOffsets, Record, Rejected, Unavailable
 
 FETCH_BYTES, MAX_FETCH_BYTES = 2**20, 2**26
@@ -28,6 +30,8 @@ FETCH_BYTES, MAX_FETCH_BYTES = 2**20, 2**26
 WAIT_MS, SHARED_WAIT_MS = 1000, 50
 """How long a broker may wait for something to send; shorter where another may have it sooner."""
 _COMPRESSION, _APPEND_TIME = 0x07, 0x08
+# zlib's window size that takes a header of gzip.
+_ANY_HEAD = 32 + 15
 _NO_GENERATION, _NO_MEMBER, _NOW = -1, b"", -1
 
 Ends = Callable[[str], Mapping[int, PartitionOffsets]]
@@ -154,16 +158,7 @@ class PykafkaReader:
         """Whether there was one to keep: a batch brings records that were here before it, too."""
         position = self._received[partition]
         new = [
-            Record(
-                self._topic,
-                partition,
-                message.offset,
-                (message.partition_key or b"").decode("utf-8", "replace"),
-                message.value or b"",
-                message.timestamp,
-            )
-            for message in messages
-            if message.offset >= position
+            self._record(partition, message) for message in messages if message.offset >= position
         ]
         if new:
             self._waiting[partition] += new
@@ -172,6 +167,21 @@ class PykafkaReader:
         elif self._fetch_bytes[partition] < MAX_FETCH_BYTES:
             self._fetch_bytes[partition] *= 2
         return bool(new)
+
+    def _record(self, partition: int, message: Any) -> Record:
+        value = message.value or b""
+        unread_bytes = message.unread_bytes if isinstance(message, _Unread) else 0
+        if len(value) > MAX_VALUE_BYTES:
+            unread_bytes, value = len(value), b""
+        return Record(
+            self._topic,
+            partition,
+            message.offset,
+            (message.partition_key or b"").decode("utf-8", "replace"),
+            value,
+            message.timestamp,
+            unread_bytes,
+        )
 
     def _go_on(self, lost: Mapping[int, bool]) -> None:
         """Partitions whose position is no more, and whether their topic was: with the oldest record."""
@@ -191,6 +201,17 @@ class PykafkaReader:
                 ends[partition],
                 was_gone=was_gone,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A batch that was not unpacked, as a message without content."""
+
+    offset: int
+    timestamp: int
+    unread_bytes: int
+    partition_key: bytes = b""
+    value: bytes = b""
 
 
 class Fetched(protocol.FetchResponseV2):  # type: ignore[misc]  # Any: no types upstream
@@ -219,9 +240,10 @@ def _unwrapped(message: Any) -> Iterable[Any]:
         case 0:
             return (message,)
         case 1:
-            inner: list[Any] = protocol.MessageSet.decode(
-                memoryview(decode_gzip(message.value))
-            ).messages
+            unpacked = _unpacked(message.value)
+            if unpacked is None:
+                return (_Unread(message.offset, message.timestamp, len(message.value)),)
+            inner: list[Any] = protocol.MessageSet.decode(memoryview(unpacked)).messages
             # Theirs count from the first, the outer one is that of the last.
             ahead = message.offset - inner[-1].offset
             for single in inner:
@@ -231,6 +253,13 @@ def _unwrapped(message: Any) -> Iterable[Any]:
             return inner
         case _:
             raise Refusal(UNREADABLE_COMPRESSION, "a batch")
+
+
+def _unpacked(packed: bytes) -> bytes | None:
+    """The messages of a batch, or None where they are more than a reader takes."""
+    decompressor = zlib.decompressobj(_ANY_HEAD)
+    unpacked = decompressor.decompress(packed, MAX_BATCH_BYTES + 1)
+    return unpacked if len(unpacked) <= MAX_BATCH_BYTES else None
 
 
 def committed_offsets(

@@ -12,7 +12,11 @@ METRICS: tuple[Metric, ...] = ("Temperature", "Battery")
 
 
 class Record(NamedTuple):
-    """One record of a log partition; offsets rise by at least one, in order of append."""
+    """One record of a log partition; offsets rise by at least one, in order of append.
+
+    `unread_bytes` is the size of a value, or of a batch of records, that is larger than a reader
+    takes (`qold.domain.log_limits`); `value` is then empty and `offset` the last one skipped.
+    """
 
     topic: str
     partition: int
@@ -20,6 +24,7 @@ class Record(NamedTuple):
     key: str
     value: bytes
     appended_at_ms: int
+    unread_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

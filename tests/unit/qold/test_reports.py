@@ -136,8 +136,9 @@ def test_the_place_of_the_error_is_told():
 
 
 def test_too_large():
-    with pytest.raises(Unreadable, match="bytes are more than"):
+    with pytest.raises(Oversized, match="unpack to more than") as refused:
         open_report(b" " * (MAX_REPORT_BYTES + 1))
+    assert refused.value.size == MAX_REPORT_BYTES + 1
 
 
 def test_a_newer_version_is_told_apart():

@@ -5,7 +5,7 @@ that was not answered may be there nevertheless; appended again, its records are
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from qold.adapters.kafka_bounded_reader import BoundedKafkaReader
 from qold.adapters.kafka_client import ENDED, Cluster, Trouble, answered, end_of, settled
 from qold.adapters.kafka_cluster import (
     ANSWER_S,
@@ -21,7 +22,8 @@ from qold.adapters.kafka_cluster import (
     topic_config,
     wait_until_known,
 )
-from qold.adapters.kafka_reader import CommittedOffsets, KafkaReader
+from qold.adapters.kafka_offsets import CommittedOffsets
+from qold.adapters.kafka_reader import KafkaReader
 from qold.domain.offsets import begin_at
 from qold.ports import LogReader, PartitionOffsets, Rejected, Start, Unavailable
 
@@ -35,7 +37,8 @@ T = TypeVar("T")
 class KafkaLog:
     """A MessageLog on a cluster; `compacted` topics are created so that they keep their last values.
 
-    `told_at` makes our time of the broker's, both in ms.
+    `bounded` topics are unpacked by a reader that limits what a batch may fill, because librdkafka
+    does not (docs/adr/0029). `told_at` makes our time of the broker's, both in ms.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class KafkaLog:
         cluster: Cluster,
         *,
         compacted: Collection[str] = (),
+        bounded: Container[str] = (),
         told_at: Callable[[int], int] = int,
     ) -> None:
         self._cluster = cluster
         self._told_at = told_at
         self._compacted = frozenset(compacted)
+        self._bounded = bounded
         self._trouble = Trouble()
         self._admin_client: AdminClient | None = None
         self._producer: Any = None
@@ -141,9 +146,8 @@ class KafkaLog:
         start: Start = "earliest",
     ) -> LogReader:
         begin = begin_at(self.offsets(topic), partitions, start)
-        return KafkaReader(
-            self._cluster, consumer, topic, begin, ends=self.offsets, told_at=self._told_at
-        )
+        kind = BoundedKafkaReader if topic in self._bounded else KafkaReader
+        return kind(self._cluster, consumer, topic, begin, ends=self.offsets, told_at=self._told_at)
 
     def ping(self) -> None:
         self._metadata()

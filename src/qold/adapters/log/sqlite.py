@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qold.adapters.sqlite_file import SqliteFile
 from qold.clock import Clock
+from qold.domain.log_limits import MAX_VALUE_BYTES
 from qold.domain.offsets import begin_at
 from qold.ports import LogReader, PartitionOffsets, Record, Rejected, Start
 
@@ -22,6 +23,16 @@ PRUNE_EVERY_MS = 60_000
 LOOK_AGAIN_S = 0.005
 _TOPIC_SHIFT, _PARTITION_SHIFT = 48, 40
 _KEPT_KEYS = 100_000
+# SQLite takes the length of a blob from the row's header, so that a large one is never loaded. What
+# another program stored as another type, or as text that is not UTF-8, is read as bytes.
+_READ = """
+SELECT id,
+       coalesce(substr(CAST(key AS BLOB), 1, 65536), x''),
+       CASE WHEN length(value) <= :most THEN CAST(value AS BLOB) ELSE x'' END,
+       CASE WHEN typeof(appended_at_ms) = 'integer' THEN appended_at_ms ELSE 0 END,
+       CASE WHEN length(value) <= :most THEN 0 ELSE length(value) END
+FROM records WHERE id >= :first AND id < :after ORDER BY id LIMIT :count
+"""
 
 log = logging.getLogger(__name__)
 
@@ -249,16 +260,28 @@ class _SqliteReader:
         size = 0
         with self._file.reading() as db:
             rows = db.execute(
-                "SELECT id, key, value, appended_at_ms FROM records"
-                " WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-                (base + position, base + (1 << _PARTITION_SHIFT), max_records),
+                _READ,
+                {
+                    "first": base + position,
+                    "after": base + (1 << _PARTITION_SHIFT),
+                    "count": max_records,
+                    "most": MAX_VALUE_BYTES,
+                },
             )
-            for record_id, key, value, appended_at_ms in rows:
+            for record_id, key, value, appended_at_ms, unread_bytes in rows:
                 size += len(value)
                 if records and size > max_bytes:
                     break
                 records.append(
-                    Record(self._topic, partition, record_id - base, key, value, appended_at_ms)
+                    Record(
+                        self._topic,
+                        partition,
+                        record_id - base,
+                        key.decode("utf-8", "replace"),
+                        value,
+                        appended_at_ms,
+                        unread_bytes,
+                    )
                 )
         if records and records[0].offset > position:
             log.warning(
