@@ -30,7 +30,7 @@ SSH_TOOLS = (
 """What a machine has on which `sparse` installs virtualenvs; here it stands for one in a test."""
 TOOLS = (
     Tool("java", f"JDK {LEAST_JAVA}", "openjdk-17-jdk-headless", SERVERS),
-    Tool("javac", "Java compiler", "openjdk-17-jdk-headless", STORAGE),
+    Tool("javac", "Java compiler", "openjdk-17-jdk-headless", SERVERS),
     Tool("mvn", "Maven", "maven", SERVERS),
     Tool("lein", "Leiningen", "leiningen", STORM),
     Tool("ps", "ps", "procps", STORM),

@@ -17,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from local.programs import Program
+from local.programs import ROOT, Program
 from local.services import artifacts
+from local.services.java_classes import TOOLS as JAVAC
+from local.services.java_classes import OwnJar
 from local.services.kafka_access import Access
 from local.services.place import Place, is_listening
 from local.services.servers import Tell
@@ -28,10 +30,16 @@ from qold.ports import Unavailable
 from qold.private_files import write_private
 from qold.settings import Settings
 
+DEPLOYED = ROOT / "deploy" / "kafka"
 HEAP = "256m"
+# Checks requests of gateways before the broker unpacks them (docs/adr/0029).
+EDGE = "qold.CheckedEdge"
 STOP_S = 10.0
 SETTLE_S = 120.0
 MAX_MESSAGE_BYTES = 4 * 2**20
+# Of any client. A broker allocates what a request announces: Kafka's 100 MiB, three times, are more
+# than the heap.
+MAX_REQUEST_BYTES = 2 * MAX_MESSAGE_BYTES
 FORMAT_S = 600.0
 # Gateways on metered links ask for metadata every 15 minutes; a connection that is closed between
 # two questions costs more than it saves. It holds for the whole broker, not for a listener.
@@ -39,16 +47,6 @@ MAX_IDLE_MS = 3_600_000
 # A consumer that had nothing to commit for long must not begin anew.
 OFFSETS_KEPT_MINUTES = 365 * 24 * 60
 
-_LOGGING = """\
-<Configuration status="warn">
-  <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
-  <Loggers>
-    <Logger name="kafka.server.KafkaRaftServer" level="info"/>
-    <Logger name="org.apache.kafka.common.network.Selector" level="info"/>
-    <Root level="warn"><AppenderRef ref="out"/></Root>
-  </Loggers>
-</Configuration>
-"""
 _GATEWAYS = "RULE:^CN=(gateway-[0-9]+),OU=gateways,O=Qold$/$1/,DEFAULT"
 _ALL_GATEWAYS = "RULE:^CN=gateway,OU=gateways,O=Qold$/gateway/,DEFAULT"
 _SERVICES = (
@@ -64,12 +62,12 @@ class ChangedBrokers(RuntimeError):
 class Kafka:
     """One broker of `of`; they stand at 127.0.0.1, .2, .3, … and share their ports."""
 
-    tools: Mapping[str, str] = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+    tools: Mapping[str, str] = {**JAVAC, "java": "openjdk-17-jre-headless", "mvn": "maven"}
     lock = "kafka"
-    scheme = "kafka"
-    """Of the URL by which services reach it."""
-    logging = ("log4j2.xml", "log4j2.configurationFile", _LOGGING)
-    """File, the property that names it, and what is in it."""
+    own_jar: OwnJar | None = OwnJar("qold-kafka", DEPLOYED / "java", "kafka")
+    scheme = "kafka"  # of the URL by which services reach it
+    # The property that names the file of its logging, and that file.
+    logging = ("log4j2.configurationFile", DEPLOYED / "log4j2.xml")
 
     def __init__(self, place: Place, *, node: int = 1, of: int = 1, thesis: bool = False) -> None:
         self.name = "kafka" if of == 1 else f"kafka-{node}"
@@ -113,21 +111,21 @@ class Kafka:
             self.lock, tell=lambda have, want: tell(f"{self.name}: {have} of {want} jars")
         )
         folder = self._place.folder(self.name)
-        file, named_by, content = self.logging
-        write_private(folder / file, content)
+        named_by, logging = self.logging
         self._keep_shape(folder)
         properties = folder / "server.properties"
         lines = [f"{name}={value}" for name, value in self._properties(folder).items()]
         write_private(properties, "\n".join(lines) + "\n")
+        own_jar = self.own_jar and self.own_jar.install(self._place.folder("kafka"), lib)
         java = (
             "java",
             f"-Xmx{HEAP}",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",  # half the processor time of a start, and fast enough
             "-XX:+ExitOnOutOfMemoryError",
-            f"-D{named_by}={(folder / file).as_uri()}",
+            f"-D{named_by}={logging.as_uri()}",
             "-cp",
-            f"{lib}/*",
+            ":".join(map(str, (*filter(None, [own_jar]), lib / "*"))),
         )
         if not (folder / "data" / "meta.properties").exists():
             tell(f"{self.name}: formatting its storage")
@@ -255,12 +253,14 @@ class Kafka:
             "listener.name.edge.ssl.principal.mapping.rules": (
                 _ALL_GATEWAYS if self._thesis else _GATEWAYS
             ),
+            **({"listener.name.edge.ssl.engine.factory.class": EDGE} if self.own_jar else {}),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS" if self._thesis else "User:broker;User:service-qold",
             "auto.create.topics.enable": "false",
             "log.dirs": folder / "data",
             "log.message.timestamp.type": "LogAppendTime",
             "message.max.bytes": MAX_MESSAGE_BYTES,
+            "socket.request.max.bytes": MAX_REQUEST_BYTES,
             "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
             "default.replication.factor": copies,
             "min.insync.replicas": safe,

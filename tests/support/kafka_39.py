@@ -1,15 +1,10 @@
 """Apache Kafka 3.9, the last line that pykafka can talk to."""
 
+from pathlib import Path
+
 from local.services.kafka import Kafka
 
-_LOGGING = """\
-log4j.rootLogger=WARN, out
-log4j.logger.kafka.server.KafkaRaftServer=INFO
-log4j.logger.org.apache.kafka.common.network.Selector=INFO
-log4j.appender.out=org.apache.log4j.ConsoleAppender
-log4j.appender.out.layout=org.apache.log4j.PatternLayout
-log4j.appender.out.layout.ConversionPattern=%d %p %c{1} %m%n
-"""
+LOGGING = Path(__file__).with_name("kafka_39.log4j.properties")
 
 
 class Kafka39(Kafka):
@@ -17,4 +12,5 @@ class Kafka39(Kafka):
 
     lock = "kafka-3.9"
     scheme = "pykafka"
-    logging = ("log4j.properties", "log4j.configuration", _LOGGING)
+    own_jar = None  # its classes have other names
+    logging = ("log4j.configuration", LOGGING)
