@@ -189,7 +189,7 @@ def without_token(message: dict[str, Any], device_digest: Digest) -> dict[str, A
     sent = message.get("device")
     if not isinstance(sent, dict):
         return {**cleaned, "device": None}
-    identity, token = sent.get("id"), sent.get("auth")
+    identity, token = sent.get("id"), _storable(sent.get("auth"))
     safe = {"id": _storable(identity)}
     if isinstance(identity, int) and isinstance(token, int | str):
         safe["auth"] = device_digest(identity, str(token))
