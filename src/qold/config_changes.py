@@ -12,9 +12,10 @@ _log_rows = unpacker(LogRow)
 
 
 class ConfigChanges:
-    """What one bolt follows. Each of its tasks gets every record, so only `letters` is told of faults.
+    """Changes that one task of a bolt follows.
 
-    `letters` is None in all tasks but one of a topology.
+    Every task gets every record, so one task of a topology writes dead letters; `letters` is None in
+    the others.
     """
 
     def __init__(self, counters: Counter[str], letters: Callable[[], DeadLetters] | None) -> None:

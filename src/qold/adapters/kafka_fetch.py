@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 
 from qold.adapters.kafka_client import Cluster, Trouble, answered
 from qold.adapters.kafka_cluster import ANSWER_S
-from qold.adapters.kafka_socket import BrokerSocket, tls_context
+from qold.adapters.kafka_socket import BrokerSocket, readable, tls_context
 from qold.ports import Unavailable
 
 # The oldest version that Kafka 4 speaks, and the newest without sessions; 3.9 speaks it, too.
@@ -67,16 +67,14 @@ class Fetcher:
         return any(partition in partitions for partitions in self._asked.values())
 
     def answers(self, wait_s: float) -> list[Fetched]:
-        """What has come; waits only while there is nothing, and for one broker at a time."""
+        """What has come; waits only while there is nothing."""
         found: list[Fetched] = []
-        share_s = wait_s / max(1, len(self._asked))
-        for broker in list(self._asked):
-            connection = self._open[broker]
+        asked = {self._open[broker]: broker for broker in self._asked}
+        for connection in readable(asked, wait_s):
             try:
-                if connection.is_readable(0.0 if found else share_s):
-                    answer = connection.receive_bytes()
-                    del self._asked[broker]
-                    found += _partitions(answer)
+                answer = connection.receive_bytes()
+                del self._asked[asked[connection]]
+                found += _partitions(answer)
             except (Unavailable, struct.error) as exc:
                 self.close()
                 if isinstance(exc, Unavailable):
@@ -117,7 +115,7 @@ class Fetcher:
 
     def _connected(self, broker: tuple[str, int]) -> BrokerSocket:
         found = self._open.pop(broker, None)
-        if found is not None and found.is_readable():  # it was closed while nothing was asked
+        if found is not None and readable([found], 0):  # it was closed while nothing was asked
             found.close()
             found = None
         if found is None:

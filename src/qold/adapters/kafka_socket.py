@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,16 @@ def tls_context(certificates: Path) -> ssl.SSLContext:
     except OSError as exc:
         raise Unavailable(f"{own.chain}: {exc}") from exc
     return context
+
+
+def readable(connections: Collection["BrokerSocket"], wait_s: float) -> list["BrokerSocket"]:
+    """Those with an answer, or an end; waits while there is none."""
+    decrypted = {connection for connection in connections if connection.has_decrypted()}
+    poll = select.poll()
+    for connection in connections:
+        poll.register(connection, select.POLLIN)
+    ready = {descriptor for descriptor, _ in poll.poll(0 if decrypted else wait_s * 1000)}
+    return [c for c in connections if c in decrypted or c.fileno() in ready]
 
 
 class BrokerSocket:
@@ -54,13 +64,13 @@ class BrokerSocket:
             content = self._exactly(size, give_up_at)
         return memoryview(content)[4:]
 
-    def is_readable(self, wait_s: float = 0.0) -> bool:
-        """Whether an answer, or the end of the connection, comes within that time."""
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return True
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(wait_s * 1000))
+    def fileno(self) -> int:
+        """Descriptor, for select."""
+        return self._socket.fileno()
+
+    def has_decrypted(self) -> bool:
+        """Whether bytes wait behind the descriptor, where select does not see them."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def close(self) -> None:
         self._socket.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qold.adapters.kafka_cluster import LOOK_S, PASSES_S
-from qold.adapters.kafka_socket import BrokerSocket, tls_context
+from qold.adapters.kafka_socket import BrokerSocket, readable, tls_context
 from qold.adapters.pykafka_protocol import ERROR_CODES, protocol
 from qold.ports import PortError, Rejected, Unavailable
 
@@ -81,7 +81,7 @@ class Connection(BrokerSocket):
 
     def is_closed(self) -> bool:
         """Whether the broker hung up while nothing was asked, as it does after idle minutes."""
-        return self.is_readable()
+        return bool(readable([self], 0))
 
     def _check_versions(self) -> None:
         told = self.call(protocol.ApiVersionsRequest(), protocol.ApiVersionsResponse).api_versions

@@ -75,7 +75,7 @@ def test_snappy_that_announces_more_than_it_has_takes_no_room_for_it():
         entries(batch(b"\x80\xf3\xfd\x89\x07\x04ab", codec="snappy"))
 
 
-def test_a_codec_nobody_knows_is_oversized():
+def test_an_unknown_codec_is_oversized():
     with pytest.raises(Oversized, match="codec 7"):
         entries(batch(b"x", attributes=7))
 
