@@ -21,11 +21,11 @@ from local.topologies import topology_names
 from qold.clock import SystemClock
 from qold.settings import Settings
 from tests.support.commands import command_line, environment
-from tests.support.doors import answers, answers_to_stranger
+from tests.support.doors import answers, answers_to_stranger, send_as_stranger_and_hang_up
 from tests.support.processes import wait_until
 from tests.support.storm_site import QUICK, REASONS, StormSite
 from tests.support.stranger import needs_root
-from tests.support.zookeeper_client import NO_AUTH, ZooKeeperClient, ZooKeeperError
+from tests.support.zookeeper_client import NO_AUTH, ZooKeeperClient, ZooKeeperError, creation
 
 PATIENCE_S = 600
 OPTIONS = {
@@ -196,6 +196,17 @@ def test_another_user_of_the_machine_gets_no_word_from_storm(cluster):
     assert set(answers(zookeeper, b"ruok").values()) == {b"imok"}
     assert all(answers(worker_ports(cluster), b"").values()), "a worker greets who connects"
     assert cluster.storm.has_leader()
+
+
+@needs_root
+def test_another_user_who_hangs_up_at_once_is_not_taken_for_root(cluster):
+    """As the kernel shows a socket whose process has closed it. ZooKeeper's root is open to all."""
+    port = cluster.place.port("zookeeper")
+    send_as_stranger_and_hang_up(port, creation("/planted"), times=200)
+    with ZooKeeperClient(port) as ours:
+        assert "planted" not in ours.children("/")
+        ours.create("/planted")
+        ours.delete("/planted")
 
 
 def test_without_the_login_no_node_of_storm_can_be_read_or_written(cluster):

@@ -4,6 +4,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 
 from local.services.listening import beyond_loopback, listeners
 from tests.support.stranger import as_stranger
@@ -46,6 +47,20 @@ def answers_to_stranger(ports: Iterable[int], question: bytes) -> dict[tuple[int
     """The same for a user who owns nothing here."""
     wanted = list(ports)
     return as_stranger(lambda: answers(wanted, question))
+
+
+def send_as_stranger_and_hang_up(port: int, content: bytes, times: int) -> None:
+    """Connect, send and close, without a look at the answer; what the kernel takes is on its way."""
+
+    def act() -> None:
+        for _ in range(times):
+            with socket.socket() as connection:
+                connection.settimeout(CALL_S)
+                connection.connect(("127.0.0.1", port))
+                with suppress(ConnectionError):
+                    connection.sendall(content)
+
+    as_stranger(act)
 
 
 def _ask(port: int, source: str, question: bytes) -> bytes:

@@ -10,6 +10,9 @@ _CREATE, _DELETE, _GET_DATA, _GET_ACL, _GET_CHILDREN, _AUTH = 1, 2, 4, 6, 8, 100
 _AUTH_XID = -4
 _OPEN = [(31, "world", "anyone")]
 
+# A client of protocol 0 that has seen nothing, wants a session of 10 s and has none yet.
+_SESSION = struct.pack(">iqiq", 0, 0, 10_000, 0) + struct.pack(">i", 16) + bytes(16)
+
 
 class ZooKeeperError(Exception):
     """The server refused a call (`code` as in ZooKeeper's KeeperException) or closed the connection."""
@@ -36,7 +39,7 @@ class ZooKeeperClient:
         self._xid = 0
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=CALL_S)
         try:
-            self._send(struct.pack(">iqiq", 0, 0, 10_000, 0) + _text("\0" * 16))
+            self._send(_SESSION)
             self._receive()
             if digest:
                 body = struct.pack(">i", 0) + _text("digest") + _text(digest)
@@ -78,11 +81,7 @@ class ZooKeeperClient:
 
     def create(self, path: str, content: bytes = b"") -> None:
         """A node that lasts, open to everybody."""
-        body = _text(path) + struct.pack(">i", len(content)) + content
-        body += struct.pack(">i", len(_OPEN))
-        for permissions, scheme, identity in _OPEN:
-            body += struct.pack(">i", permissions) + _text(scheme) + _text(identity)
-        self._call(_CREATE, body + struct.pack(">i", 0))
+        self._call(_CREATE, _node(path, content))
 
     def delete(self, path: str) -> None:
         """Whatever its version."""
@@ -123,6 +122,20 @@ class ZooKeeperClient:
                 raise ZooKeeperError(CONNECTION_LOST)
             content += part
         return content
+
+
+def creation(path: str) -> bytes:
+    """All that a client sends who creates a node and waits for no answer."""
+    calls = (_SESSION, struct.pack(">ii", 1, _CREATE) + _node(path, b""))
+    return b"".join(struct.pack(">i", len(call)) + call for call in calls)
+
+
+def _node(path: str, content: bytes) -> bytes:
+    body = _text(path) + struct.pack(">i", len(content)) + content
+    body += struct.pack(">i", len(_OPEN))
+    for permissions, scheme, identity in _OPEN:
+        body += struct.pack(">i", permissions) + _text(scheme) + _text(identity)
+    return body + struct.pack(">i", 0)
 
 
 def _text(value: str) -> bytes:
