@@ -4,7 +4,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-CALL_S = 10.0
+CALL_S = 60.0
 NO_AUTH, CONNECTION_LOST = -102, -4
 _CREATE, _DELETE, _GET_DATA, _GET_ACL, _GET_CHILDREN, _AUTH = 1, 2, 4, 6, 8, 100
 _AUTH_XID = -4

@@ -3,12 +3,15 @@ package qold.storm;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.UnknownHostException;
+import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.apache.storm.security.auth.ReqContext;
 import org.apache.storm.security.auth.SimpleTransportPlugin;
+import org.apache.storm.security.auth.ThriftConnectionType;
 import org.apache.storm.thrift.TProcessor;
 import org.apache.storm.thrift.protocol.TBinaryProtocol;
 import org.apache.storm.thrift.server.THsHaServer;
@@ -17,7 +20,11 @@ import org.apache.storm.thrift.transport.TNonblockingServerSocket;
 import org.apache.storm.thrift.transport.TNonblockingSocket;
 import org.apache.storm.thrift.transport.TTransportException;
 
-/** Storm's simple Thrift transport on one address; over loopback for its own user and root only. */
+/**
+ * Storm's simple Thrift transport on one address; over loopback for its own user and root only.
+ *
+ * <p>Nimbus listens on loopback besides, where an SSH tunnel ends.
+ */
 public class BoundTransport extends SimpleTransportPlugin {
     private static final int POOL_KEEP_ALIVE_S = 60; // as in the superclass
     private int port;
@@ -25,8 +32,8 @@ public class BoundTransport extends SimpleTransportPlugin {
     @Override
     public TServer getServer(TProcessor processor) throws IOException, TTransportException {
         InetAddress address = OwnAddress.of(topoConf);
-        TNonblockingServerSocket socket =
-            new CheckedServerSocket(new InetSocketAddress(address, type.getPort(topoConf)));
+        TNonblockingServerSocket socket = new CheckedServerSocket(
+            new InetSocketAddress(address, type.getPort(topoConf)), tunnelEnd(address));
         port = socket.getPort();
         int threads = type.getNumThreads(topoConf);
         int most = type.getMaxBufferSize(topoConf);
@@ -53,14 +60,51 @@ public class BoundTransport extends SimpleTransportPlugin {
         return port;
     }
 
+    /** Where `sparse` looks for Nimbus at the end of its SSH tunnel; null where Nimbus listens there. */
+    private InetSocketAddress tunnelEnd(InetAddress own) throws UnknownHostException {
+        InetAddress loopback = InetAddress.getByName("127.0.0.1");
+        boolean isNeeded = type == ThriftConnectionType.NIMBUS && !own.equals(loopback);
+        return isNeeded ? new InetSocketAddress(loopback, type.getPort(topoConf)) : null;
+    }
+
     private static final class CheckedServerSocket extends TNonblockingServerSocket {
-        CheckedServerSocket(InetSocketAddress address) throws TTransportException {
+        private final TNonblockingServerSocket second;
+
+        CheckedServerSocket(InetSocketAddress address, InetSocketAddress more) throws TTransportException {
             super(address);
+            second = more == null ? null : new TNonblockingServerSocket(more);
+        }
+
+        @Override
+        public void listen() throws TTransportException {
+            super.listen();
+            if (second != null) {
+                second.listen();
+            }
+        }
+
+        @Override
+        public void registerSelector(Selector selector) {
+            super.registerSelector(selector);
+            if (second != null) {
+                second.registerSelector(selector);
+            }
+        }
+
+        @Override
+        public void close() {
+            super.close();
+            if (second != null) {
+                second.close();
+            }
         }
 
         @Override
         public TNonblockingSocket accept() throws TTransportException {
             TNonblockingSocket client = super.accept();
+            if (client == null && second != null) {
+                client = second.accept();
+            }
             if (client == null) { // gone before it was accepted
                 throw new TTransportException("no connection is waiting");
             }

@@ -19,7 +19,8 @@ public final class LocalPeer {
     private static final String ESTABLISHED = "01";
     private static final String ROOT = "0";
     // The kernel hands the table over in pieces; an entry can be missing while others come and go.
-    private static final int LOOKS = 3;
+    private static final int LOOKS = 2;
+    private static final String NOBODY = "nobody"; // no number, so no user's
     private static final byte[] MAPPED = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1};
 
     private LocalPeer() {
@@ -46,7 +47,7 @@ public final class LocalPeer {
         return false;
     }
 
-    /** The user id of the socket with these ends, null when no process has it open. */
+    /** The user id of the socket with these ends, `NOBODY` when it is closed, null when it is not listed. */
     private static String userOf(InetSocketAddress local, InetSocketAddress remote) throws IOException {
         // Java's clients, the most of ours, have IPv6 sockets. Reading a table costs the kernel 2 ms.
         String user = userIn("tcp6", in6(local) + " " + in6(remote));
@@ -62,8 +63,8 @@ public final class LocalPeer {
         for (String line : Files.readAllLines(path)) {
             if (line.contains(ends)) {
                 String[] words = line.trim().split("\\s+");
-                if (ends.equals(words[LOCAL] + " " + words[REMOTE]) && words[STATE].equals(ESTABLISHED)) {
-                    return words[USER];
+                if (ends.equals(words[LOCAL] + " " + words[REMOTE])) {
+                    return words[STATE].equals(ESTABLISHED) ? words[USER] : NOBODY;
                 }
             }
         }
