@@ -12,11 +12,11 @@ import pytest
 
 from local.services.kafka import Kafka
 from local.services.place import Place
+from local.simulator.record_batches import RawProducer, batch, gzip_of, identity_of, record, zstd_of
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import MessageLog
 from qold.settings import Settings
-from tests.support.record_batches import RawProducer, batch, gzip_of, identity_of, record, zstd_of
 
 MIB = 2**20
 # Largest resident set of a process that reads; without records it has some 45 MiB.
@@ -66,12 +66,12 @@ def test_bombs_take_no_more_memory_than_honest_batches(
     """A batch of 200 MiB; and forty of 7 MiB in one answer, each of which may be unpacked."""
     topic = environ["QOLD_REPORTS_TOPIC"]
     bomb = record(bytes(200 * MIB))
-    assert producer.send(topic, 0, batch(gzip_of([bomb]), codec="gzip")) == 0
+    assert producer.send(topic, 0, batch(gzip_of([bomb]), codec="gzip")).code == 0
     most = batch(
         zstd_of(record(bytes(3 * MIB)) + record(bytes(4 * MIB), delta=1)), codec="zstd", count=2
     )
     for _ in range(40):
-        assert producer.send(topic, 0, most) == 0
+        assert producer.send(topic, 0, most).code == 0
     read = subprocess.run(
         [sys.executable, "-c", READ_ALL, str(kafka.state)],
         env={**os.environ, **environ},
@@ -91,10 +91,10 @@ def test_a_position_in_the_middle_of_a_batch_is_kept(
     """Also where the batch cannot be unpacked: what is left of it is one record, its last."""
     topic = environ["QOLD_REPORTS_TOPIC"]
     small = b"".join(record(b"%d" % n, delta=n) for n in range(5))
-    assert producer.send(topic, 0, batch(zstd_of(small), codec="zstd", count=5)) == 0
+    assert producer.send(topic, 0, batch(zstd_of(small), codec="zstd", count=5)).code == 0
     large = b"".join(record(bytes(3 * MIB), delta=n) for n in range(5))
-    assert producer.send(topic, 0, batch(zstd_of(large), codec="zstd", count=5)) == 0
-    assert producer.send(topic, 0, batch(record(b"behind"))) == 0
+    assert producer.send(topic, 0, batch(zstd_of(large), codec="zstd", count=5)).code == 0
+    assert producer.send(topic, 0, batch(record(b"behind"))).code == 0
     for position, values in ((3, [b"3", b"4", b"", b"behind"]), (7, [b"", b"behind"])):
         reader = log.reader(f"c{position}", topic, [0], start={0: position})
         found = []

@@ -10,11 +10,11 @@ import pytest
 from gateway.clock import SystemClock as GatewayClock
 from gateway.output.uplink import uplink_for
 from local.services.kafka import Kafka
+from local.simulator.record_batches import RawProducer, batch, gzip_of, record, zstd_of
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import MessageLog
 from qold.settings import Settings
-from tests.support.record_batches import RawProducer, batch, gzip_of, record, zstd_of
 from tests.support.servers import Servers
 
 GATEWAY = 43
@@ -113,5 +113,5 @@ def test_a_batch_without_compression_passes_the_edge(
     producer: RawProducer, log: MessageLog, topic: str
 ) -> None:
     before = log.offsets(topic)[0].next
-    assert producer.send(topic, 0, batch(record(b"v") + record(None, delta=1), count=2)) == 0
+    assert producer.send(topic, 0, batch(record(b"v") + record(None, delta=1), count=2)).code == 0
     assert log.offsets(topic)[0].next == before + 2

@@ -9,12 +9,12 @@ import pytest
 from local.log_records import records_of
 from local.services.kafka import Kafka
 from local.services.place import Place
+from local.simulator.record_batches import RawProducer, batch, gzip_of, identity_of, record
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import MessageLog, PartitionOffsets, Unavailable
 from qold.settings import Settings
 from tests.support.kafka_39 import Kafka39
-from tests.support.record_batches import RawProducer, batch, gzip_of, identity_of, record
 from tests.support.servers import Servers
 
 ALL = {"max_records": 10_000, "max_bytes": 2**24, "wait_ms": 0}
@@ -172,7 +172,7 @@ def test_a_batch_that_unpacks_to_too_much_is_one_record_without_its_value(
     for size in (24 * 2**20, 5 * 2**20):
         packed = gzip_of([record(bytes(size))])
         sizes.append(len(packed))
-        assert producer.send(topic, 0, batch(packed, codec="gzip")) == 0
+        assert producer.send(topic, 0, batch(packed, codec="gzip")).code == 0
     others.append(topic, [("k", b"behind")])
     producer.close()
     found = [(r.offset, r.value, r.unread_bytes) for r in _from(ours, topic, 0)]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.simulator.record_batches import batch, gzip_of, record, zstd_of
 from qold.adapters.kafka_batches import Broken, Entry, Oversized, Unpacker, batches
 from qold.domain.log_limits import MAX_BATCH_BYTES, MAX_VALUE_BYTES
-from tests.support.record_batches import batch, gzip_of, record, zstd_of
 
 
 def snappy_of_java(content: bytes) -> bytes:

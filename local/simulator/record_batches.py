@@ -6,12 +6,14 @@ import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import cramjam
 
 from local.services.authority import Certificate
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+# Bytes of an answer at most.
 LARGE_ANSWER = 2**20
 
 
@@ -60,6 +62,13 @@ def zstd_of(content: bytes) -> bytes:
     return bytes(cramjam.zstd.compress(content))
 
 
+class Answer(NamedTuple):
+    """The broker's error code, and the offset of the batch's first record where it is 0."""
+
+    code: int
+    offset: int
+
+
 class RawProducer:
     """Sends batches to the broker at `host:port`; `identity` is (ca, certificate, key)."""
 
@@ -71,8 +80,8 @@ class RawProducer:
         plain = socket.create_connection((host, int(port)), timeout=60)
         self._socket = context.wrap_socket(plain, server_hostname=host)
 
-    def send(self, topic: str, partition: int, records: bytes) -> int:
-        """The broker's error code; OSError where it hung up."""
+    def send(self, topic: str, partition: int, records: bytes) -> Answer:
+        """Send a batch and wait for its answer; OSError where the broker hung up."""
         name = topic.encode()
         request = (
             struct.pack("!hhih", 0, 7, 1, 1)
@@ -85,10 +94,10 @@ class RawProducer:
         )
         self._socket.sendall(struct.pack("!i", len(request)) + request)
         (size,) = struct.unpack("!i", self._exactly(4))
-        assert size < LARGE_ANSWER
+        if size > LARGE_ANSWER:
+            raise ConnectionError(f"an answer of {size} bytes")
         answer = self._exactly(size)
-        (code,) = struct.unpack_from("!h", answer, 4 + 4 + 2 + len(name) + 4 + 4)
-        return int(code)
+        return Answer(*struct.unpack_from("!hq", answer, 4 + 4 + 2 + len(name) + 4 + 4))
 
     def close(self) -> None:
         self._socket.close()
