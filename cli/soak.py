@@ -16,7 +16,7 @@ from local.console import print_json, print_text
 from local.services.place import Place
 from local.services.profiles import stack
 from local.soak.faults import FAULTS, usual
-from local.soak.page import page, table, verdict
+from local.soak.page import figures, page, table, verdict
 from local.soak.soak import run
 from local.soak.traffic import LEAST_RATE, RATE
 from qold.clock import SystemClock
@@ -71,8 +71,9 @@ def command(
 
     Starts servers and topologies of its own as `up --profile full` does, sends readings all
     the while, and strikes one thing after the other, each when the one before is worked off. Exit
-    code 0 when every reading is where it must be, once, and after each fault everything answered
-    within 5 minutes and was worked off within 15; 4 when not.
+    code 0 when every reading is where it must be, once, after each fault everything answered within
+    5 minutes and was worked off within 15, and what a hostile gateway did stayed within its bounds of
+    memory, disk and refusals; 4 when not.
     """
     chosen = names or tuple(usual(int(brokers), 10**6 if rounds else minutes))
     few = [name for name in chosen if FAULTS[name].brokers > int(brokers)]
@@ -105,6 +106,8 @@ def command(
         print_json(outcome.as_dict())
     else:
         print_text(table(outcome.injections))
+        if measured := figures(outcome.injections):
+            print_text(f"\n{measured}")
     if markdown is not None:
         before = markdown.read_text("utf-8") if markdown.exists() else ""
         markdown.write_text(page(before, outcome, typed_command(), machine), "utf-8")

@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from qold.ports import LogReader, MessageLog, Record
+from qold.ports import LogReader, MessageLog, Record, Start
 
 AT_ONCE = {"max_records": 5000, "max_bytes": 2**24, "wait_ms": 0}
 
 
-def records_of(log: MessageLog, topic: str, *, consumer: str) -> Iterator[Record]:
-    """Every record, in order within its partition; nothing is committed for `consumer`."""
+def records_of(
+    log: MessageLog, topic: str, *, consumer: str, start: Start = "earliest"
+) -> Iterator[Record]:
+    """Every record from `start` on, in order within its partition; nothing is committed for `consumer`."""
     partitions = range(log.partition_count(topic))
-    reader = log.reader(consumer, topic, partitions)
+    reader = log.reader(consumer, topic, partitions, start=start)
     yield from _to_the_end(reader, partitions)
     reader.close()
 

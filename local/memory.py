@@ -18,6 +18,15 @@ def resident_mb(pids: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
+def peak_mb(pid: int) -> int:
+    """The most MB that a process has taken since it started, 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
 def _processes() -> tuple[dict[int, int], dict[int, list[int]]]:
     """Memory of each process in kB without what it shares twice, and its children."""
     memory_kb: dict[int, int] = {}

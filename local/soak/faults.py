@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from local.services.kafka import Kafka
+from local.soak.hostile import HostileGateway
 from local.soak.installation import Installation, send
 from local.soak.traffic import Traffic
 from local.supervision import stack_of
+from qold.clock import Clock
 from qold.ports import Point, ReadingStore, Unavailable
 
 STOPPED_S = (5, 30)
@@ -32,6 +34,17 @@ class Scene:
     traffic: Traffic
     reading_store: ReadingStore
     rng: random.Random
+    clock: Clock
+    _hostile: HostileGateway | None = None
+
+    @property
+    def hostile(self) -> HostileGateway:
+        """The gateway that attacks, registered at its first attack."""
+        if self._hostile is None:
+            settings = self.installation.settings
+            attack = self.traffic.attacked(settings)
+            self._hostile = HostileGateway(settings, attack, self.rng)
+        return self._hostile
 
     def find(self, what: str, look: Callable[[], int]) -> int:
         """A process that is there, waited for if it was just started again."""
@@ -61,6 +74,8 @@ class Fault:
     strike: Strike
     brokers: int = 1
     is_long: bool = False
+    is_attack: bool = False
+    """By a gateway of its own, with figures that have bounds."""
 
 
 def server(name: str) -> Look:
@@ -164,6 +179,16 @@ def kill_brokers(scene: Scene) -> str:
     return f"{', '.join(names)}, then all"
 
 
+def poison(scene: Scene) -> str:
+    """Records that no honest client sends, of every kind."""
+    return scene.hostile.poison()
+
+
+def flood(scene: Scene) -> str:
+    """Reports that are refused, as fast as the broker takes them."""
+    return scene.hostile.flood(lambda: scene.clock.wall_ms() // 1000)
+
+
 def _look(scene: Scene, look: Look) -> tuple[str, int]:
     name = ""
 
@@ -229,6 +254,8 @@ _OTHERS = [
         partial(keep_away, "cassandra"),
         is_long=True,
     ),
+    Fault("poison", "a gateway sends what no reader can use", poison, is_attack=True),
+    Fault("flood", "a gateway sends what is refused, as fast as it can", flood, is_attack=True),
 ]
 FAULTS = {fault.name: fault for fault in sorted([*_KILLS, *_STOPS, *_OTHERS], key=lambda f: f.name)}
 ONE_BROKER = ("kafka-kill", "kafka-stop")

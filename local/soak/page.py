@@ -7,10 +7,24 @@ from statistics import median
 
 from local.bench.table import markdown
 from local.soak.faults import FAULTS
+from local.soak.gauges import COMPONENT_MB, LOG_MB, WORKER_MB, Figures
 from local.soak.soak import MOST_S, RESTART_S, Injection, Outcome
+from qold.domain.refusal_budget import BYTES_EACH
 
 _WIDTH = 118
 _HEADINGS = ("fault", "what happens", "times", "all ready", "lag 0, median", "lag 0, longest")
+_FIGURE_HEADINGS = (
+    "fault",
+    "taken",
+    "refused",
+    "most of a component",
+    "of a worker",
+    "of a broker",
+    "log grew by",
+    "refusals written",
+    "their bytes",
+    "ended",
+)
 _SECTIONS = {1: "One broker", 3: "Three brokers, of which two must have a record"}
 _SECTION = """\
 ## {title}
@@ -19,7 +33,7 @@ _SECTION = """\
 
 {table}
 
-{verdict}
+{figures}{verdict}
 
 """
 _NOTES_TITLE = "How it is done, and what is required"
@@ -39,6 +53,10 @@ _PAGE = """\
 - In the end every reading sent is looked up: in Cassandra and KairosDB once and nothing else, refused ones with their
   reasons on their topic, alerts exactly those that the limits call for, at most one per device, kind and hour, and for
   devices that fell silent when they were last heard. Records on the log may stand there twice: at least once.
+- `poison` and `flood` come from a gateway with a certificate and a token of its own, which is registered for them. Their
+  figures: records that the broker took and refused, the most memory that a process has had (VmHWM), what the log's
+  folders grew by, what the attack wrote to `reports.rejected`, and processes that ended. Allowed are {component} MiB for a
+  component, {worker} for a worker, {log} MiB of log, and the budgets of [ADR 0030](adr/0030-a-budget-of-refusals.md).
 - Required: nothing lost, nothing twice; after each fault all ready within {restart} min (source 8.2.2.6) and lag 0 within
   {most} min (T3.15, which allows one of a hundred to take longer). Otherwise the exit code is 4.
 """
@@ -53,6 +71,16 @@ def table(injections: Sequence[Injection]) -> str:
     return markdown(_HEADINGS, cells, words=2)
 
 
+def figures(injections: Sequence[Injection]) -> str:
+    """One row per attack, as Markdown; empty without one."""
+    cells = [
+        _figure_cells(injection.fault, injection.figures)
+        for injection in sorted(injections, key=lambda each: each.fault)
+        if injection.figures is not None
+    ]
+    return markdown(_FIGURE_HEADINGS, cells, words=1) if cells else ""
+
+
 def verdict(outcome: Outcome) -> str:
     """The ledger in a sentence or two."""
     found = outcome.findings
@@ -64,33 +92,44 @@ def verdict(outcome: Outcome) -> str:
         f" in the stores ({stored}); {found.alerts} alerts; {_figure(found.repeats)} readings stand"
         " twice on the log."
     )
-    return " ".join([told, *found.examples])
+    hostile = ", ".join(f"{name} {_figure(count)}" for name, count in found.hostile.items())
+    exceeded = [f"{each.fault}: {what}." for each in outcome.injections for what in each.exceeded]
+    parts = [f"Refusals of the hostile gateway: {hostile}."] if hostile else []
+    return " ".join([told, *parts, *exceeded, *found.examples])
 
 
 def page(before: str, outcome: Outcome, command: str, machine: str) -> str:
-    """The page with a section of this soak; what it had of other numbers of brokers stays."""
+    """The page with a section of this soak; its other sections stay."""
     told = f"`{command}` wrote this. It ran on {machine}."
     sections = _sections(before)
     title = _SECTIONS[outcome.brokers]
+    measured = figures(outcome.injections)
     sections[title] = _SECTION.format(
         title=title,
         head=_wrapped(told),
         table=table(outcome.injections),
+        figures=f"{measured}\n\n" if measured else "",
         verdict=_wrapped(verdict(outcome)),
     )
+    # Those of a soak first, each in its place, then those that are written by hand.
+    titles = [title for title in _SECTIONS.values() if title in sections]
+    titles += [title for title in sections if title not in titles]
     return _PAGE.format(
-        sections="".join(sections[title] for title in _SECTIONS.values() if title in sections),
+        sections="".join(sections[title] for title in titles),
         notes_title=_NOTES_TITLE,
+        component=COMPONENT_MB,
+        worker=WORKER_MB,
+        log=LOG_MB,
         restart=round(RESTART_S / 60),
         most=round(MOST_S / 60),
     )
 
 
 def _sections(text: str) -> dict[str, str]:
-    """By title, each with its title, those that a soak writes."""
+    """By title, each with its title, but for the notes."""
     parts = ("## " + part for part in f"\n{text}".split("\n## ")[1:])
     found = {part.partition("\n")[0].removeprefix("## "): part.rstrip() + "\n\n" for part in parts}
-    return {title: part for title, part in found.items() if title in _SECTIONS.values()}
+    return {title: part for title, part in found.items() if title != _NOTES_TITLE}
 
 
 def _cells(name: str, found: Sequence[Injection]) -> tuple[str, ...]:
@@ -106,6 +145,22 @@ def _cells(name: str, found: Sequence[Injection]) -> tuple[str, ...]:
         f"{max(ready):.0f} s",
         f"{median(lags):.0f} s",
         f"{lags[-1]:.0f} s",
+    )
+
+
+def _figure_cells(fault: str, found: Figures) -> tuple[str, ...]:
+    most = found.rejected_most
+    return (
+        fault,
+        _figure(found.taken),
+        _figure(found.refused),
+        f"{found.component_mb} MiB ({found.component})",
+        f"{found.worker_mb} MiB",
+        f"{found.broker_mb} MiB",
+        f"{found.log_mb:.1f} MiB",
+        f"{_figure(found.rejected)} of {_figure(most)}",
+        f"{_figure(found.rejected_bytes)} of {_figure(most * BYTES_EACH)}",
+        _figure(found.restarted),
     )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from local.services.servers import Tell
 from local.soak.faults import FAULTS, Scene
+from local.soak.gauges import Figures, Gauges
 from local.soak.installation import Installation
 from local.soak.progress import Progress
 from local.soak.traffic import FLUSH_S, Sender, Traffic
-from local.soak.verdict import Findings, judge
+from local.soak.verdict import Findings, judge, uncounted
 from qold import wiring
 from qold.clock import SystemClock
 from qold.ports import Unavailable
@@ -25,6 +26,8 @@ RESTART_S = 300.0
 CAUGHT_UP_MS = 10_000
 """The stream never ends: lag 0 is when nothing waits for longer than what just goes through."""
 LOOK_S = 1.0
+# Seconds: a minute to the next record of what was refused and not written, and its way to the log.
+COUNTED_S = 120.0
 GAP_S = (3.0, 15.0)
 COMMIT_INTERVAL_MS = 500
 
@@ -39,6 +42,10 @@ class Injection:
     lasted_s: float
     ready_s: float | None = None
     lag_zero_s: float | None = None
+    figures: Figures | None = None
+    """Of an attack."""
+    exceeded: list[str] = field(default_factory=list)
+    """Bounds of the figures that do not hold."""
 
     @property
     def is_recovered(self) -> bool:
@@ -64,8 +71,10 @@ class Outcome:
 
     @property
     def is_met(self) -> bool:
-        """Exact, and after each fault ready and worked off in time."""
-        return self.findings.is_exact and all(each.is_in_time for each in self.injections)
+        """Exact, and after each fault ready and worked off in time, within the bounds of its figures."""
+        return self.findings.is_exact and all(
+            each.is_in_time and not each.exceeded for each in self.injections
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "exact": self.findings.is_exact, "met": self.is_met}
@@ -119,8 +128,9 @@ class _Soak:
         self._log = wiring.message_log(settings, self._clock)
         self._sender = Sender(self._traffic, self._log, settings.reports_topic, self._clock)
         self._progress = Progress(settings, wiring.message_log(settings, self._clock), self._clock)
+        self._gauged = wiring.message_log(settings, self._clock)
         readings = wiring.reading_store(settings, self._clock)
-        self._scene = Scene(installation, self._traffic, readings, random.Random(seed))
+        self._scene = Scene(installation, self._traffic, readings, random.Random(seed), self._clock)
         self._started_at = time.monotonic()
 
     def run(self, minutes: float, rounds: int | None, names: Sequence[str]) -> Outcome:
@@ -142,6 +152,22 @@ class _Soak:
         return outcome
 
     def _inject(self, name: str) -> Injection:
+        if not FAULTS[name].is_attack:
+            return self._strike(name)
+        hostile, attack = self._scene.hostile, self._traffic.attacked(self._installation.settings)
+        from_ms = self._clock.wall_ms()
+        with Gauges(self._installation, self._gauged, attack) as gauges:
+            injection = self._strike(name)
+        injection.figures = gauges.read(
+            taken=hostile.taken,
+            refused=hostile.refused,
+            from_ms=from_ms,
+            until_ms=self._clock.wall_ms(),
+        )
+        injection.exceeded = injection.figures.exceeded()
+        return injection
+
+    def _strike(self, name: str) -> Injection:
         struck_at_s = self._seconds()
         self._tell(f"{_minutes(struck_at_s)}  {FAULTS[name].meaning}")
         try:
@@ -178,6 +204,11 @@ class _Soak:
         outcome.minutes = round(self._seconds() / 60, 1)
         if not self._installation.wait(MOST_S, until=self._has_no_lag, look_s=LOOK_S):
             outcome.findings.note("missing", 1, f"lag that does not go away: {self._lags()}")
+        # Counts of refusals that a flood displaced are written once a minute.
+        settings = self._installation.settings
+        self._installation.wait(
+            COUNTED_S, until=lambda: not uncounted(settings, self._clock, self._traffic), look_s=5.0
+        )
         self._tell("comparing what is stored with what was sent")
         judge(self._installation.settings, self._clock, self._traffic, outcome.findings)
 

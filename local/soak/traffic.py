@@ -12,6 +12,7 @@ from local.simulator.bounds import Bounds
 from local.simulator.device import Reading
 from local.simulator.ledger import Ledger
 from local.simulator.refrigerator import Measurement
+from local.soak.attack import Attack, Refusal
 from qold import records
 from qold.clock import Clock
 from qold.ports import MessageLog, Point, Unavailable
@@ -31,15 +32,12 @@ UNKNOWN_ID = 1_000_000
 OUT_OF_LIMITS = (("high", 0.001), ("low", 0.001), ("battery", 0.0005))
 RETRY_S = 0.5
 
-Refusal = tuple[str, int, int]
-"""reason, device, time."""
-
 
 class Traffic:
     """Gateways, devices and their reports, `rate` readings/s; `ledger` and `refused` are the truth about them.
 
     `quiet` devices fall silent soon, within their limits: when they were last heard must be known
-    for ever.
+    for ever. `attack` is the account of a hostile gateway beside them.
     """
 
     def __init__(self, settings: Settings, clock: Clock, *, rate: int, seed: int) -> None:
@@ -52,6 +50,7 @@ class Traffic:
         self.gateways = [register.gateway() for _ in range(gateways)]
         self.ledger = Ledger()
         self.refused: set[Refusal] = set()
+        self.attack: Attack | None = None
         self.quiet_since_s: dict[int, int] = {}
         self._inactive = register.devices(1, active=False)[0]
         self._rng = random.Random(seed)
@@ -62,6 +61,14 @@ class Traffic:
     def device_ids(self) -> list[int]:
         """Every device that may speak."""
         return [device.id for device in (*self.devices, *self.quiet)]
+
+    def attacked(self, settings: Settings) -> Attack:
+        """The account of the gateway that attacks, which is registered at the first call."""
+        if self.attack is None:
+            register = _Registering(settings)
+            (device,) = register.devices(1)
+            self.attack = Attack(register.gateway(), device, victim=self.gateways[-1])
+        return self.attack
 
     def bounds(self) -> dict[int, Bounds]:
         return dict.fromkeys(self.device_ids, BOUNDS)
@@ -127,7 +134,7 @@ class Traffic:
         reading = Reading(device_id, self._sequence, Measurement(at_s, centi, battery, 0))
         self.ledger.sent += 1
         if reason:
-            self.refused.add((reason, device_id, at_s))
+            self.refused.add(Refusal(reason, gateway_id, device_id, at_s))
         elif device_id > self.devices[-1].id:
             self.quiet_since_s[device_id] = at_s
         self.ledger.expect(

@@ -1,8 +1,8 @@
 """What stores, topics and alerts hold after a soak, against what was sent."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
@@ -12,7 +12,8 @@ from local.log_records import records_of
 from local.simulator.alert_verdict import by_the_limits
 from local.simulator.comparison import Comparison
 from local.simulator.oracle import Oracle
-from local.soak.traffic import Refusal, Traffic
+from local.soak.attack import Refusal, Rejected, honest_refusal
+from local.soak.traffic import Traffic
 from qold import wiring
 from qold.clock import Clock
 from qold.ports import AlertStory, MessageLog
@@ -31,6 +32,8 @@ class Findings(Comparison):
 
     stored: dict[str, int] = field(default_factory=dict)
     refused: int = 0
+    hostile: dict[str, int] = field(default_factory=dict)
+    """Refusals of a hostile gateway by reason, which are expected."""
     alerts: int = 0
     repeats: int = 0
     missing: int = 0
@@ -47,9 +50,7 @@ def judge(settings: Settings, clock: Clock, traffic: Traffic, findings: Findings
     """Compare everything; raises `Unavailable` when a store stays away."""
     log = wiring.message_log(settings, clock)
     _judge_stores(settings, clock, log, traffic, findings)
-    found = set(_refusals(log, settings.rejected_topic))
-    findings.refused = len(found)
-    findings.compare("refusals", traffic.refused, found)
+    _judge_refusals(settings, log, traffic, findings)
     ends = log.offsets(settings.readings_topic).values()
     findings.repeats = sum(end.next for end in ends) - traffic.ledger.authenticated
     unusable = sum(
@@ -77,11 +78,60 @@ def _judge_stores(
     findings.examples += verdict.examples
 
 
-def _refusals(log: MessageLog, topic: str) -> Iterator[Refusal]:
-    for found in records_of(log, topic, consumer="soak"):
-        record = json.loads(found.value)
-        message = record["message"]
-        yield record["reason"], message["device"]["id"], message["reading"]["time"]
+def uncounted(settings: Settings, clock: Clock, traffic: Traffic) -> int:
+    """Honest refusals that false claims displaced and that no record counts, yet: it comes each minute."""
+    log = wiring.message_log(settings, clock)
+    owned, found = _apart(_decoded(log, settings.rejected_topic), traffic)
+    log.close()
+    return _uncounted(owned, found, traffic)
+
+
+def _judge_refusals(
+    settings: Settings, log: MessageLog, traffic: Traffic, findings: Findings
+) -> None:
+    """Honest refusals are all there and nothing else; those of an attack are of the kinds it can make."""
+    attack = traffic.attack
+    owned, found = _apart(_decoded(log, settings.rejected_topic), traffic)
+    findings.refused = len(found)
+    certain = traffic.refused - (attack.displaceable(traffic.refused) if attack else set())
+    findings.compare("refusals", certain, found, possible=traffic.refused)
+    displaced = _uncounted(owned, found, traffic)
+    if displaced:
+        findings.note("missing", displaced, "refusals that no over-budget record counts")
+    letters = _decoded(log, dead_letter_topic(settings.config_topic))
+    if attack is not None:
+        owned += letters
+        findings.hostile = dict(Counter(record["reason"] for record in owned))
+        for kind, what in attack.faults(owned):
+            findings.note(kind, 1, what)
+    elif letters:
+        findings.note("unexpected", len(letters), "dead letters of config")
+
+
+def _apart(records: Iterable[Rejected], traffic: Traffic) -> tuple[list[Rejected], set[Refusal]]:
+    """Refusals of the attack, and those of honest gateways."""
+    owned, honest = [], set()
+    for record in records:
+        if traffic.attack is not None and traffic.attack.owns(record):
+            owned.append(record)
+        else:
+            honest.add(honest_refusal(record))
+    return owned, honest
+
+
+def _uncounted(owned: Iterable[Rejected], found: set[Refusal], traffic: Traffic) -> int:
+    if traffic.attack is None:
+        return 0
+    displaced = len(traffic.attack.displaceable(traffic.refused) - found)
+    return max(0, displaced - sum(_counted(record, "bad-gateway-token") for record in owned))
+
+
+def _counted(record: Rejected, reason: str) -> int:
+    return 0 if record.get("proven", True) else int(record["counts"].get(reason, 0))
+
+
+def _decoded(log: MessageLog, topic: str) -> list[Rejected]:
+    return [json.loads(found.value) for found in records_of(log, topic, consumer="soak")]
 
 
 def _judge_alerts(settings: Settings, clock: Clock, traffic: Traffic, findings: Findings) -> None:

@@ -1,67 +1,16 @@
 """The soak's ledger finds what is lost, twice, foreign or forgotten, and nothing where all is well."""
 
 import random
-import sqlite3
 
 import pytest
 
-from local.runner import LocalTopology
-from local.simulator.clock import SimulatedClock
 from local.soak.faults import FAULTS, usual
 from local.soak.page import page, table
-from local.soak.progress import Progress
 from local.soak.soak import Injection, Outcome, plan
-from local.soak.traffic import LEAST_RATE, Traffic
-from local.soak.verdict import Findings, judge
-from local.topologies import load_topology, topology_names
 from qold import wiring
 from qold.ports import Point
-from qold.settings import Settings
 from tests.support.pipeline import NOW_S
-
-RATE = 2 * LEAST_RATE
-GATEWAYS = RATE // 10
-REPORTS = 6 * GATEWAYS
-
-
-class Soaked:
-    """Reports through every topology in one process."""
-
-    def __init__(self, folder, *, seed=3):
-        self.folder = folder
-        self.settings = Settings.load(folder, {"QOLD_POLL_WAIT_MS": "0", "QOLD_WINDOW_MS": "1"})
-        self.clock = SimulatedClock(NOW_S * 1000)
-        self.log = wiring.message_log(self.settings, self.clock)
-        self.traffic = Traffic(self.settings, self.clock, rate=RATE, seed=seed)
-        self.progress = Progress(self.settings, self.log, self.clock)
-
-    def send(self, reports=REPORTS):
-        for _ in range(reports):
-            self.clock.advance_to(max(self.clock.wall_ms(), round(self.traffic.due_s() * 1000)))
-            self.log.append(self.settings.reports_topic, [self.traffic.report()])
-
-    def work(self):
-        for name in sorted(topology_names(), key=lambda name: name != "authentication"):
-            topology = LocalTopology(
-                load_topology(name),
-                name=name,
-                conf=self.settings.to_storm_conf(),
-                clock=self.clock,
-            )
-            # The Loader recalls, and enrols, a few pages at a time.
-            for _ in range(10):
-                topology.run_until_idle()
-                self.clock.advance_to(self.clock.wall_ms() + 500)
-            topology.stop()
-
-    def findings(self):
-        findings = Findings()
-        judge(self.settings, self.clock, self.traffic, findings)
-        return findings
-
-    def execute(self, name, statement, *values):
-        with sqlite3.connect(self.folder / f"{name}.db") as file:
-            return file.execute(statement, values)
+from tests.support.soaked import GATEWAYS, REPORTS, Soaked
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +31,7 @@ def test_what_went_right_is_exact(soaked):
         "battery": len(ledger.battery),
     }
     assert findings.refused == len(soaked.traffic.refused)
-    assert {reason for reason, _, _ in soaked.traffic.refused} == {
+    assert {refusal.reason for refusal in soaked.traffic.refused} == {
         "bad-gateway-token",
         "bad-device-token",
         "inactive",
@@ -135,13 +84,10 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_went_wrong_is_found(soaked, damage):
     name, statement = DAMAGE[damage]
-    path = soaked.folder / f"{name}.db"
-    with sqlite3.connect(path) as file, sqlite3.connect(":memory:") as kept:
-        file.backup(kept)
+    with soaked.changed(name) as file:
         file.execute(statement)
         file.commit()
         findings = soaked.findings()
-        kept.backup(file)
     assert not findings.is_exact
     assert findings.examples
     assert soaked.findings().is_exact
@@ -215,6 +161,9 @@ def test_a_page_keeps_what_it_has_of_another_number_of_brokers():
         "## Three brokers",
     ]
     assert len(titles) == 4
+    before, notes = text.split("\n## How", 1)
+    mixed = f"{before}\n## By hand\n\nKept.\n\n## How{notes}"
+    assert page(mixed, one, "a", "here") == mixed
     assert "Seed 3," in page(text, Outcome(seed=3, rate=600), "a", "here")
     assert "Seed 1," not in page(text, Outcome(seed=3, rate=600), "a", "here")
 
