@@ -179,11 +179,7 @@ def command(
         raise Failure("no device sends within these --hours", exit_code=USAGE)
     plan = Plan(sources=sources, gateways=gateways, seed=seed, speed=speed, faults=faults)
     if keep is not None:
-        check_folder(keep)
-    if keep is not None and keep.exists() and not (keep.is_dir() and not any(keep.iterdir())):
-        raise Failure(
-            f"--keep {keep}: not an empty folder", fix="name a new folder", exit_code=USAGE
-        )
+        _check_kept(keep)
     unwind_on_sigterm()
     if is_full:
         outcome = run_full(
@@ -215,6 +211,16 @@ def _quick_folder(plan: Plan) -> str | None:
     readings = sum(len(it.measurements) for source in plan.sources for it in source.sendings())
     needed = readings * BYTES_A_READING
     return MEMORY if 2 * needed < shutil.disk_usage(MEMORY).free else None
+
+
+def _check_kept(folder: Path) -> None:
+    """Raises `Failure` for what is no empty folder, and `NotPrivate` for one of another user."""
+    if folder.is_dir() or not folder.exists():
+        check_folder(folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise Failure(
+            f"--keep {folder}: not an empty folder", fix="name a new folder", exit_code=USAGE
+        )
 
 
 def _limit(units: list[RecordedUnit], limits: dict[str, Bounds], path: Path) -> None:
