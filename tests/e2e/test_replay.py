@@ -54,6 +54,16 @@ def rows(state: Path, store: str, table: str, columns: str = "*") -> list[tuple[
         connection.close()
 
 
+def contents(state: Path) -> dict[str, list[str]]:
+    """Every table of every store; their files also change when a connection is closed."""
+    found = {}
+    for path in state.glob("*.db"):
+        connection = sqlite3.connect(path)
+        found[path.name] = list(connection.iterdump())
+        connection.close()
+    return found
+
+
 def replay(capsys: pytest.CaptureFixture[str], state: Path, *words: object) -> dict[str, Any]:
     arguments = ["replay", "--state", str(state), "--json", *map(str, words)]
     code = main(arguments)
@@ -75,12 +85,12 @@ def test_with_the_same_limits_nothing_changes(
     name: str, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from_s, to_s = PERIODS[name]
-    before = {path: path.read_bytes() for path in kept.glob("*.db")}
+    before = contents(kept)
     found = replay(capsys, kept, "--from", from_s, "--to", to_s, "--dry-run")
     assert found["excursions_identical"]
     assert (found["added"], found["gone"], found["moved"]) == ([], [], [])
     assert name != "everything" or found["same"] >= 6
-    assert {path: path.read_bytes() for path in kept.glob("*.db")} == before
+    assert contents(kept) == before
     assert not list(kept.glob("replay-*"))
 
 
