@@ -22,10 +22,10 @@ from qold.settings import Settings
 
 # Seconds of a flood.
 FLOOD_S = 30.0
-# Rounds of a flood at most, for brokers that are much faster than the topology: on two busy cores 100
-# rounds took 100 s to work off, and a fault has 15 minutes.
-MOST_ROUNDS = 300
-# Reports of each kind in a round; after 80 rounds every budget of an hour is exceeded.
+# Rounds of a flood at most: 80 use up every budget, and what follows is only work for the topology,
+# which on two busy cores needs a second for each.
+MOST_ROUNDS = 100
+# Reports of each kind in a round.
 EMPTY_BATCHES, MALFORMED, WRONG_TOKENS, FALSE_CLAIMS = 1, 1, 2, 300
 # KiB that wait in the client at most, so that the broker's pace is the flood's.
 QUEUE_KB = 32 * 1024
