@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from qold.private_files import close_folder, write_private
+from qold.private_files import FOREIGN_WRITE, ROOT_UID, close_folder, write_private
 
 # Hashing releases the interpreter's lock; more threads than this wait for memory.
 THREADS = 4
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 WHOLE = "."
 """Key of a fault of the folder itself."""
@@ -96,7 +95,7 @@ def _fault_of_folder(folder: Path) -> str:
 def _fault_of_status(status: os.stat_result) -> str:
     if not _is_trusted(status):
         return _owner(status)
-    return "may be written by others" if status.st_mode & OTHERS_MAY_WRITE else ""
+    return "may be written by others" if status.st_mode & FOREIGN_WRITE else ""
 
 
 def _digest(path: Path) -> str:
@@ -108,7 +107,7 @@ def _digest(path: Path) -> str:
 
 
 def _is_trusted(status: os.stat_result) -> bool:
-    return status.st_uid in (0, os.geteuid())
+    return status.st_uid in (ROOT_UID, os.geteuid())
 
 
 def _owner(status: os.stat_result) -> str:
