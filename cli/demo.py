@@ -240,12 +240,10 @@ def _tell(outcome: Outcome, keep: Path | None) -> None:
     say(f"stored {stored}; rejected {rejected or 'none'}")
     say(
         f"link: {outcome.link['crc_errors']} damaged frames, {outcome.link['repeats']} repeats",
-        highlight=False,
     )
     alerts = ", ".join(f"{count} {kind}" for kind, count in outcome.alerts.alerts.items())
     say(
         f"alerts: {alerts or 'none'}; {outcome.alerts.notifications} messages to people",
-        highlight=False,
     )
     if outcome.is_exact:
         say("Every reading is where it must be, down to each value and time.", style="green")
@@ -265,7 +263,5 @@ def _tell(outcome: Outcome, keep: Path | None) -> None:
     else:
         say(
             "Next: ./qold demo --keep DIR keeps the data to query; ./qold up starts Qold for good",
-            markup=False,
-            highlight=False,
         )
     sys.stderr.flush()

@@ -88,7 +88,6 @@ def redrive(reason: str, settings: Settings, as_json: bool) -> None:
     stderr.print(
         f"published {result.published}, published earlier {result.earlier},"
         f" still refused {result.still.total()}",
-        highlight=False,
     )
     for still, count in result.still.most_common():
         stderr.print(f"  {count} {still}")

@@ -132,7 +132,6 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
         f"{found.readings} readings: {found.same} alerts as they were, {len(found.added)} added,"
         f" {len(found.gone)} gone, {len(found.moved)} moved;"
         f" {found.excursions} excursions, {'all' if found.is_identical else 'not all'} as they were",
-        highlight=False,
     )
 
 

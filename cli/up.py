@@ -64,7 +64,7 @@ def command(
     found = stack_of(settings)
     check_tools(f"profile {found.profile}", found)
     if found.profile == "thesis":
-        stderr.print(THESIS_IS_OPEN, style="yellow", highlight=False)
+        stderr.print(THESIS_IS_OPEN, style="yellow")
     if detach:
         return _detach(settings)
     return _foreground(settings, found)

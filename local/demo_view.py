@@ -64,7 +64,7 @@ class _View:
         self.rows = {d.device_id: Row(d.device_id, d.source.unit) for d in fleet.devices}
         if self.show_units:
             for row in self.rows.values():
-                self.console.print(f"{row.name} -> {row.device_id}", markup=False, highlight=False)
+                self.console.print(f"{row.name} -> {row.device_id}")
 
     def note(self, heard: Sequence[tuple[Reading, str]]) -> None:
         for reading, reason in heard:
@@ -94,9 +94,7 @@ class LineView(_View):
         tenth = int(10 * _share(progress))
         if tenth > self._told:
             self._told = tenth
-            self.console.print(
-                f"{10 * tenth:3} %  {_counters(progress)}", markup=False, highlight=False
-            )
+            self.console.print(f"{10 * tenth:3} %  {_counters(progress)}")
 
 
 class LiveView(_View):
